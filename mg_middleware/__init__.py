@@ -1,0 +1,1 @@
+"""Protects the receivers of MeetGeek webhooks. PYTEST_DONT_REWRITE"""

@@ -1,0 +1,1 @@
+"""The fake MeetGeek, and the pytest plugin that tests the receivers of its webhooks."""
