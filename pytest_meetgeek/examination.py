@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_meetgeek.unset_secret import UnsetSecret
 
 Verdict = Literal["passed", "failed", "skipped"]
+NO_ANSWER = 0
 NO_HANDLER = "no handler to count: give --meetgeek-handler=module:function"
 
 _PATIENCE = 1.0
@@ -219,7 +220,7 @@ class Examination:
 
     def _is_usual_refusal(self, response: Response) -> bool:
         usual = self.send(self.meetgeek.tampered("wrong-secret"))
-        if usual.status == response.status == 0:
+        if usual.status == response.status == NO_ANSWER:
             raise NotExaminedError("blocked by ack.status: the receiver does not answer")
         return usual.status == response.status and response.status in _REFUSALS
 
@@ -242,7 +243,8 @@ class Examination:
             request: What to send.
         """
         response = self.send(request)
-        if not 0 < response.status < _SERVER_ERROR:
+        crashed = response.status == NO_ANSWER or response.status >= _SERVER_ERROR
+        if crashed and not self._is_usual_refusal(response):
             raise Violation(request, "no server error", response)
         return response
 

@@ -137,12 +137,18 @@ _PROBLEMS = pytest.StashKey[list[str]]()
 def report_problem(config: pytest.Config, text: str) -> None:
     """Keep a usage error that was found while tests are collected; it stops the run when all are.
 
-    Raised at once it would be a collection error of one file.
+    Raised at once it would be a collection error of one file. In a worker of xdist that is what it has to be: the
+    controller knows no other way to learn of it.
 
     Args:
         config: The run.
         text: The message.
+
+    Raises:
+        pytest.Collector.CollectError: This is such a worker.
     """
+    if hasattr(config, "workerinput"):
+        raise pytest.Collector.CollectError(text)
     config.stash.setdefault(_PROBLEMS, []).append(text)
 
 
