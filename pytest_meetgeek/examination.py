@@ -77,10 +77,12 @@ class Memory:
     Args:
         accepted: A genuine delivery was once answered 200.
         handler_seen: The spy was once called.
+        handler_silent: It was waited for in vain: no need to wait as long again.
     """
 
     accepted: bool = False
     handler_seen: bool = False
+    handler_silent: bool = False
 
 
 @dataclass
@@ -194,9 +196,10 @@ class Examination:
         Args:
             condition: What to wait for.
         """
-        patience = time.monotonic() + (_PATIENCE if self.counts else 0)
+        patience = time.monotonic() + (_PATIENCE if self.counts and not self.memory.handler_silent else 0)
         while not condition():
             if time.monotonic() >= patience:
+                self.memory.handler_silent = True
                 return False
             self.receiver.pause(_POLL)
         return True
