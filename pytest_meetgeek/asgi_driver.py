@@ -251,7 +251,8 @@ class AsgiSession:
         try:
             await self._background.limited(self._timeout, wait)
         except TimeoutError:
-            raise LifespanError(f"the app's {phase} was not over after {self._timeout:g} s") from None
+            self._failure = LifespanError(f"the app's {phase} was not over after {self._timeout:g} s")
+            raise self._failure from None
 
     async def _run_lifespan(self) -> None:
         """Follow the lifespan protocol (ASGI specification, Lifespan 2.0) as uvicorn's "auto" does."""
