@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from pytest_meetgeek.asgi_driver import background
-from pytest_meetgeek.examination import NO_ANSWER, NO_HANDLER, Check, Examination, Violation
+from pytest_meetgeek.examination import NO_ANSWER, NO_HANDLER, SILENT, Check, Examination, Violation
 from pytest_meetgeek.forgeries import TAMPERINGS, Level, Tampering
 from pytest_meetgeek.meetgeek import SUCCEEDED
 from pytest_meetgeek.request import WebhookRequest
@@ -451,7 +451,7 @@ def _rejection_status(examination: Examination) -> None:
         request = examination.meetgeek.tampered(how)
         response = examination.send(request)
         if response.status == NO_ANSWER:
-            examination.skip("blocked by ack.status: the receiver does not answer")
+            examination.skip(SILENT)
         if response.status != _UNAUTHORIZED:
             raise Violation(request, "HTTP 401", response)
 
@@ -490,6 +490,8 @@ def _no_leak(examination: Examination) -> None:
     for how in ("missing", "wrong-secret", "truncated", "non-hex"):
         request = examination.meetgeek.tampered(how)
         response = examination.send(request)
+        if response.status == NO_ANSWER:
+            examination.skip(SILENT)
         answer = b"\n".join([response.body, *(f"{name}: {value}".encode() for name, value in response.headers)])
         expected = examination.meetgeek.signature_of(request.body)
         encoded = base64.b64encode(bytes.fromhex(expected))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["passed", "failed", "skipped"]
 NO_ANSWER = 0
+SILENT = "blocked by ack.status: the receiver does not answer"
 NO_HANDLER = "no handler to count: give --meetgeek-handler=module:function"
 
 _PATIENCE = 1.0
@@ -224,7 +225,7 @@ class Examination:
     def _is_usual_refusal(self, response: Response) -> bool:
         usual = self.send(self.meetgeek.tampered("wrong-secret"))
         if usual.status == response.status == NO_ANSWER:
-            raise NotExaminedError("blocked by ack.status: the receiver does not answer")
+            raise NotExaminedError(SILENT)
         return usual.status == response.status and response.status in _REFUSALS
 
     def require_unprocessed(self, request: WebhookRequest, response: Response, before: int) -> None:

@@ -93,7 +93,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Import what the command line names, so that a mistake stops the run at once."""
-    if session.config.getoption("meetgeek_app"):
+    # xdist's controller has checked it already; of an error in a worker it would learn only that the worker died.
+    if session.config.getoption("meetgeek_app") and not hasattr(session.config, "workerinput"):
         from pytest_meetgeek.settings import check_targets
 
         check_targets(session.config)
