@@ -216,9 +216,13 @@ class Examination:
         before = self.spy.count
         response = self.send(request)
         tampering = TAMPERINGS.get(request.label)
-        refused = response.status == request.expected or (tampering is not None and tampering.refused_by(response.status))
+        refused = response.status == request.expected or (
+            tampering is not None and tampering.refused_by(response.status)
+        )
         if not (refused or self._is_usual_refusal(response)):
-            raise Violation(request, "a 4xx status" if tampering and tampering.any_client_error else "HTTP 401", response)
+            raise Violation(
+                request, "a 4xx status" if tampering and tampering.any_client_error else "HTTP 401", response
+            )
         self.require_unprocessed(request, response, before)
         return response
 

@@ -25,7 +25,9 @@ def wsgi_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> lis
 
 
 def test_one_delivery(meetgeek: MeetGeek, meetgeek_receiver: Receiver, meetgeek_request: WebhookRequest) -> None:
-    record = meetgeek.deliver(meetgeek_receiver, meetgeek_request, path="/hook", between=lambda response: response.status)
+    record = meetgeek.deliver(
+        meetgeek_receiver, meetgeek_request, path="/hook", between=lambda response: response.status
+    )
     assert_type(record, DeliveryRecord)
     assert_type(record.attempts, list[Response])
     assert_type(record.acknowledged, bool)
@@ -45,7 +47,9 @@ def test_a_request(meetgeek_request: WebhookRequest) -> None:
 
 @pytest.mark.meetgeek_tamper("missing", exclude=("one-bit",))
 def test_forgeries(meetgeek: MeetGeek, meetgeek_tampered: WebhookRequest, meetgeek_spy: Spy) -> None:
-    with Receiver(wsgi_app, path="/hook", interface="wsgi", lifespan=False, allow_hosts=("meetgeek.example",)) as receiver:
+    with Receiver(
+        wsgi_app, path="/hook", interface="wsgi", lifespan=False, allow_hosts=("meetgeek.example",)
+    ) as receiver:
         assert_type(receiver, Receiver)
         assert_type(receiver.send(meetgeek_tampered), Response)
         meetgeek.assert_rejected(receiver.send(meetgeek_tampered), meetgeek_tampered, meetgeek_spy)

@@ -13,14 +13,20 @@ def run(pytester):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--meetgeek-app=no_such_shop:app"], "cannot import 'no_such_shop' for *: ModuleNotFoundError: No module named *"),
+        (
+            ["--meetgeek-app=no_such_shop:app"],
+            "cannot import 'no_such_shop' for *: ModuleNotFoundError: No module named *",
+        ),
         (["--meetgeek-app=plugin_shop:ap"], "'plugin_shop' of 'plugin_shop:ap' has no 'ap': did you mean 'app'?"),
         (["--meetgeek-app=plugin_shop"], "'plugin_shop' is not of the form module:attribute"),
         (["--meetgeek-app=http://example.com/hook"], "*--meetgeek-allow-host=example.com*"),
         (["--meetgeek-app=ftp://127.0.0.1/"], "not an http or https URL: *"),
         (["--meetgeek-app=plugin_shop:app", "--meetgeek-handler=plugin_shop:proces"], "*did you mean 'process'?"),
         (["--meetgeek-secret-env=NO_SUCH_VARIABLE"], "*the environment variable NO_SUCH_VARIABLE is not set, or empty"),
-        (["-o", "meetgeek_deviations=ack.fialed: x"], "meetgeek_deviations: unknown check 'ack.fialed': did you mean 'ack.failed'*"),
+        (
+            ["-o", "meetgeek_deviations=ack.fialed: x"],
+            "meetgeek_deviations: unknown check 'ack.fialed': did you mean 'ack.failed'*",
+        ),
         (["-o", "meetgeek_deviations=ack.failed"], "meetgeek_deviations: ack.failed needs a reason: *"),
         (["-o", "meetgeek_deviations=ack.failed: "], "meetgeek_deviations: ack.failed needs a reason: *"),
         (["-o", "meetgeek_catalogue=new"], "meetgeek_catalogue: 'new' is no version, such as 1.0"),
@@ -40,7 +46,9 @@ def test_an_unknown_interface_lists_the_right_ones(run):
 
 
 def test_an_allowed_host_is_no_mistake(run):
-    result = run("--meetgeek-app=http://meetgeek.invalid/", "--meetgeek-allow-host=meetgeek.invalid", "--collect-only", "-q")
+    result = run(
+        "--meetgeek-app=http://meetgeek.invalid/", "--meetgeek-allow-host=meetgeek.invalid", "--collect-only", "-q"
+    )
     assert result.ret == 0
 
 
@@ -49,7 +57,9 @@ def test_listing_needs_no_app_that_can_be_imported(run):
 
 
 def test_a_pinned_catalogue_runs_what_it_had(run):
-    run("--meetgeek-app=plugin_shop:app", "-o", "meetgeek_catalogue=1.0", "-kraw").assert_outcomes(passed=6, deselected=68)
+    run("--meetgeek-app=plugin_shop:app", "-o", "meetgeek_catalogue=1.0", "-kraw").assert_outcomes(
+        passed=6, deselected=68
+    )
 
 
 def test_the_directory_of_the_call_is_searched(pytester, run):
@@ -91,7 +101,13 @@ def test_a_wrong_marker_stops_two_workers(pytester, run):
 
 @pytest.mark.parametrize(
     ("arguments", "count"),
-    [("", 33), ("'missing'", 1), ("'missing', 'two-same'", 2), ("exclude='missing'", 32), ("'missing', exclude=['missing']", 0)],
+    [
+        ("", 33),
+        ("'missing'", 1),
+        ("'missing', 'two-same'", 2),
+        ("exclude='missing'", 32),
+        ("'missing', exclude=['missing']", 0),
+    ],
 )
 def test_the_marker_chooses(arguments, count, pytester, run):
     pytester.makepyfile(MARKED.format(arguments=arguments))
