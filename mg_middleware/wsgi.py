@@ -1,0 +1,144 @@
+"""The guard for WSGI applications."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from mg_middleware.acknowledgement import acknowledging_answer
+from mg_middleware.body import Body
+from mg_middleware.delivery import DELIVERY_KEY, Delivery
+from mg_middleware.guard import Guard
+from mg_middleware.keys import keys_from
+from mg_middleware.refusals import (
+    BODY_TOO_LARGE,
+    INCOMPLETE_BODY,
+    LENGTH_REQUIRED,
+    SIGNATURE_MISMATCH,
+    UNKNOWN_SENDER,
+    Refusal,
+)
+from mg_middleware.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment  # noqa: F401 - named in the class's base
+
+    from mg_middleware.signature import Key
+
+# How much is asked of the server at once where no limit and no declared length bounds it, in bytes.
+_READ_SIZE = 16_777_216
+
+
+class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
+    """Lets only genuine MeetGeek webhooks through to a WSGI application.
+
+    A request is let through if its header `X-MG-Signature` is the HMAC-SHA256 of its exact raw body under the secret.
+    All others are answered 401 (or 400, 411 or 413) and never reach the application, which finds the verified delivery
+    with `delivery_of(environ)`.
+
+    Not for an application that a server runs through an ASGI adapter: take `MeetGeekASGIMiddleware` outside of it. And
+    not inside a layer that changes the body, such as one that decompresses it: the guard must see the bytes as MeetGeek
+    signed them.
+
+    The parameters are those of `Guard`. Sources: PEP 3333; RFC 9110; MeetGeek's webhook page.
+
+    Example:
+        app = MeetGeekWSGIMiddleware(app, paths="/webhooks/meetgeek")
+    """
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Handle one request (PEP 3333, "The Application/Framework Side")."""
+        if self._paths is not None and not self._paths.includes(
+            environ.get("PATH_INFO", ""), environ.get("SCRIPT_NAME", "")
+        ):
+            return self.app(environ, start_response)
+
+        signature: str | None = environ.get("HTTP_X_MG_SIGNATURE")
+        # PEP 3333 has Latin-1 here; "?", for what a server puts there against it, is no hexadecimal digit. Servers join
+        # repeated fields with a comma, or glue them: neither is a signature.
+        signatures = [] if signature is None else [signature.encode("latin-1", "replace")]
+        admitted = self._admit(signatures, environ.get("CONTENT_LENGTH") or "")
+        if isinstance(admitted, Refusal):
+            return self._refuse(environ, start_response, admitted)
+        received, length = admitted
+        # The flag counts by its truth, not its presence: cheroot and gevent set it to False.
+        terminated = bool(environ.get("wsgi.input_terminated"))
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            if not terminated:
+                # Where the body ends cannot be told. Taking it as empty would let the signature of nothing through.
+                return self._refuse(environ, start_response, LENGTH_REQUIRED)
+            length = None  # void beside Transfer-Encoding (RFC 9112, section 6.3)
+        keys = self._keys if self._secret_of is None else _keys_for(self._secret_of(environ))
+        if not keys:
+            return self._refuse(environ, start_response, UNKNOWN_SENDER)
+
+        body = Body(keys, self._max_body_size)
+        refusal = self._read(environ["wsgi.input"], body, length, terminated=terminated)
+        if refusal is not None:
+            return self._refuse(environ, start_response, refusal, body.size)
+        key = body.matching_key(received)
+        if key is None:
+            return self._refuse(environ, start_response, SIGNATURE_MISMATCH, body.size)
+
+        self._report(environ, Outcome.ACCEPTED, None, body.size, key.key_id)
+        delivery = Delivery(body.chunks, body.size, received.decode(), key.key_id)
+        environ = {
+            **environ,
+            "wsgi.input": BytesIO(delivery.body),
+            "wsgi.input_terminated": True,
+            "CONTENT_LENGTH": str(body.size),
+            DELIVERY_KEY: delivery,
+        }
+        # Frameworks differ in which of these fields they go by: only the length without the encoding suits them all.
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if self._acknowledge:
+            return acknowledging_answer(self.app, environ, start_response)
+        return self.app(environ, start_response)
+
+    def _read(self, stream: InputStream, body: Body, length: int | None, *, terminated: bool) -> Refusal | None:
+        """Read the body to its end; a refusal if it ends early, or if it is over the limit.
+
+        `read(size)` is the only way that every server's stream has: without a size it may wait for ever. A stream that
+        the server ends is read to its end, any other never past the declared length.
+        """
+        most = _READ_SIZE if self._max_body_size is None else self._max_body_size + 1
+        expected = length or 0
+        while terminated or body.size < expected:
+            try:
+                chunk = stream.read(most if terminated else min(expected - body.size, most))
+            except (OSError, ValueError):  # how servers tell of a client that left or broke the framing
+                return INCOMPLETE_BODY
+            if not chunk:
+                break
+            if not body.add(chunk):
+                return BODY_TOO_LARGE
+        # Most servers tell of a client that left by nothing but a short body.
+        return INCOMPLETE_BODY if body.size < expected else None
+
+    def _refuse(
+        self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refusal, body_size: int = 0
+    ) -> Iterable[bytes]:
+        """Answer a request that the application will not see."""
+        self._report(environ, refusal.outcome, refusal.status, body_size)
+        headers = refusal.wsgi_headers.copy()  # since layers outside may add to the list
+        if environ["REQUEST_METHOD"] == "HEAD":
+            # Many servers would send a body, and a length that does not fit what is sent is an error to some layers.
+            headers = [(name, value) for name, value in headers if name != "Content-Length"]
+            start_response(refusal.wsgi_status, headers)
+            return []
+        start_response(refusal.wsgi_status, headers)
+        return [refusal.body]
+
+    @staticmethod
+    def _describe(request: WSGIEnvironment) -> tuple[str, str, str]:
+        client = request.get("REMOTE_ADDR") or "an unknown client"
+        return request["REQUEST_METHOD"], request.get("PATH_INFO", ""), client
+
+
+def _keys_for(secret: Any) -> tuple[Key, ...]:  # noqa: ANN401 - Secrets or None, or an awaitable by mistake
+    """Prepare the keys for what the user's callable returned; none where it knows nobody."""
+    if hasattr(secret, "__await__"):
+        getattr(secret, "close", str)()  # a coroutine left alone would warn later, out of place
+        raise TypeError("the callable given as secret is async, which a WSGI application cannot wait for")
+    return () if secret is None else keys_from(secret)
