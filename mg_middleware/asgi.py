@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     Send: TypeAlias = Callable[[Any], Awaitable[None]]
     ASGIApplication: TypeAlias = Callable[[Any, Any, Any], Awaitable[Any]]
 
+# Both names that matter are of 14 letters, and most others are not. Comparing nothing else took a third off the loop.
+_FIELD_NAME_LENGTH = 14
+
 
 class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
     """Lets only genuine MeetGeek webhooks through to an ASGI 3 application.
@@ -68,13 +71,14 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         signatures: list[bytes] = []
         lengths: list[bytes] = []
         for name, value in headers:
-            lowered = name.lower()
-            if lowered == b"x-mg-signature":
-                signatures.append(value)
-            elif lowered == b"content-length":
-                lengths.append(value)
+            if len(name) == _FIELD_NAME_LENGTH:
+                lowered = name.lower()
+                if lowered == b"x-mg-signature":
+                    signatures.append(value)
+                elif lowered == b"content-length":
+                    lengths.append(value)
         # Several lengths are one list (RFC 9110, section 5.3), which is no number.
-        admitted = self._admit(signatures, b", ".join(lengths).decode("latin-1"))
+        admitted = self._admit(signatures, b", ".join(lengths))
         if isinstance(admitted, Refusal):
             await self._refuse(scope, send, admitted)
             return
@@ -84,7 +88,7 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
             await self._refuse(scope, send, UNKNOWN_SENDER)
             return
 
-        body = Body(keys, self._max_body_size)
+        body = Body(keys, self._limit)
         refusal = await self._read(receive, body)
         if refusal is not None:
             await self._refuse(scope, send, refusal, body.size)

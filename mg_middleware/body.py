@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mg_middleware.signature import Verification
+from mg_middleware.signature import matching_key
 
 if TYPE_CHECKING:
     from mg_middleware.signature import Key
 
-# A stranger may send a body in pieces of a byte or two, each of which would cost its own object and place in the list.
-# A run of so many pieces is joined, if they are no larger together than a few reads of a server.
-_RUN = 1024
-_RUN_SIZE = 1_048_576
+# A stranger may send a body in pieces of a byte or two, each of which would cost an object of its own. Pieces that make
+# no more than this together, in bytes, are joined.
+_SMALL = 1024
 
 
 class Body:
@@ -22,18 +21,17 @@ class Body:
 
     Args:
         keys: the secrets of which any may match, prepared.
-        max_size: the number of bytes that it may grow to, or `None` for no limit.
+        limit: the number of bytes that the body may grow to, perhaps infinity.
     """
 
-    __slots__ = ("_joined", "_max_size", "_run_size", "_verification", "chunks", "size")
+    __slots__ = ("_hashes", "_keys", "_limit", "chunks", "size")
 
-    def __init__(self, keys: tuple[Key, ...], max_size: int | None) -> None:
+    def __init__(self, keys: tuple[Key, ...], limit: float) -> None:
         self.chunks: list[bytes] = []
         self.size = 0
-        self._max_size = max_size
-        self._verification = Verification(keys)
-        self._joined = 0
-        self._run_size = 0
+        self._limit = limit
+        self._keys = keys
+        self._hashes = [key.inner.copy() for key in keys]
 
     def add(self, chunk: bytes) -> bool:
         """Take in the next bytes.
@@ -47,22 +45,16 @@ class Body:
         if type(chunk) is not bytes:
             chunk = b"".join((chunk,))  # unlike bytes(), this refuses an int
         self.size += len(chunk)
-        if self._max_size is not None and self.size > self._max_size:
+        if self.size > self._limit:
             return False
-        if chunk:
-            self._verification.update(chunk)
+        for inner in self._hashes:
+            inner.update(chunk)
+        if self.chunks and len(self.chunks[-1]) + len(chunk) <= _SMALL:
+            self.chunks[-1] += chunk
+        else:
             self.chunks.append(chunk)
-            self._run_size += len(chunk)
-            if len(self.chunks) - self._joined == _RUN:
-                self._join_run()
         return True
 
     def matching_key(self, received: bytes) -> Key | None:
         """Tell which key the received signature was made with, or `None`."""
-        return self._verification.matching_key(received)
-
-    def _join_run(self) -> None:
-        if self._run_size <= _RUN_SIZE:
-            self.chunks[self._joined :] = [b"".join(self.chunks[self._joined :])]
-        self._joined = len(self.chunks)
-        self._run_size = 0
+        return matching_key(self._keys, self._hashes, received)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -30,7 +31,8 @@ Application = TypeVar("Application", bound="Callable[..., Any]")
 DEFAULT_MAX_BODY_SIZE = 1_048_576
 LOGGER = logging.getLogger("mg_middleware")
 
-_NO_REFUSAL = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.IN_PROGRESS})
+_NO_REFUSAL = (Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.IN_PROGRESS)
+_LONGEST_LENGTH = 20  # digits: more bytes than there are
 _LONGEST_SHOWN = 200  # characters of a stranger's method, path or address in a log line
 
 
@@ -84,11 +86,11 @@ class Guard(ABC, Generic[Application]):
         self._secret_of: Callable[[Any], Any] | None = secret if callable(secret) else None
         self._keys = () if callable(secret) else keys_from(secret)
         self._paths = None if paths is None else GuardedPaths(paths)
-        self._max_body_size = max_body_size
+        self._limit = math.inf if max_body_size is None else max_body_size
         self._acknowledge = acknowledge
         self._on_verdict = on_verdict
 
-    def _admit(self, signatures: list[bytes], declared: str) -> Refusal | tuple[bytes, int | None]:
+    def _admit(self, signatures: list[bytes], declared: bytes) -> Refusal | tuple[bytes, int | None]:
         """Decide what can be decided before the body is read: most strangers end here, at no cost in memory.
 
         Args:
@@ -108,7 +110,7 @@ class Guard(ABC, Generic[Application]):
         length = parse_length(declared)
         if length is None:
             return INVALID_LENGTH
-        if self._max_body_size is not None and length > self._max_body_size:
+        if length > self._limit:
             return BODY_TOO_LARGE
         return received, length
 
@@ -141,15 +143,16 @@ class Guard(ABC, Generic[Application]):
                 LOGGER.exception("on_verdict raised; the request goes on as decided")
 
 
-def parse_length(value: str) -> int | None:
+def parse_length(value: bytes) -> int | None:
     """Read a declared length in bytes: plain ASCII digits (RFC 9110, section 8.6), `None` for anything else.
 
-    `int()` alone would take signs, spaces, underscores and the digits of other scripts.
+    `int()` alone would take signs, spaces and underscores, and refuse thousands of digits.
     """
-    if not value.isascii() or not value.isdigit():
+    if not value.isdigit():
         return None
-    # int() refuses thousands of digits, and twenty are more bytes than there are.
-    return int(value.lstrip("0")[:20] or "0")
+    if len(value) > _LONGEST_LENGTH:
+        value = value.lstrip(b"0")[:_LONGEST_LENGTH] or b"0"
+    return int(value)
 
 
 def _shown(text: str) -> str:

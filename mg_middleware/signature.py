@@ -6,10 +6,17 @@ webhook page documents it.
 
 from __future__ import annotations
 
-import hmac
+from hashlib import sha256
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 _HEXADECIMAL = b"0123456789abcdef"
 _LENGTH = 64
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 
 def parse_signature(value: bytes) -> bytes | None:
@@ -31,51 +38,50 @@ def parse_signature(value: bytes) -> bytes | None:
 
 
 class Key:
-    """One secret, prepared: an HMAC object that has seen the key and no data yet, and is copied for each body.
+    """One secret, prepared: the two hash states of its HMAC that have seen the key and no data yet.
+
+    RFC 2104, section 4, describes this; each body copies the states. An `hmac.HMAC` that is copied gives the same
+    values, but its Python layer was a quarter of what guarding a request cost.
 
     Args:
         secret: the shared secret.
         key_id: the name under which the user knows it, or `None`.
     """
 
-    __slots__ = ("code", "key_id")
+    __slots__ = ("inner", "key_id", "outer")
 
     def __init__(self, secret: bytes, key_id: str | None = None) -> None:
-        self.code = hmac.new(secret, digestmod="sha256")
+        inner = sha256()
+        if len(secret) > inner.block_size:
+            secret = sha256(secret).digest()
+        padded = secret.ljust(inner.block_size, b"\0")
+        inner.update(padded.translate(_INNER_PAD))
+        self.inner = inner
+        self.outer = sha256(padded.translate(_OUTER_PAD))
         self.key_id = key_id
 
+    def signature(self, inner: HASH) -> str:
+        """Finish the HMAC of a body that a copy of `inner` has gone through."""
+        outer = self.outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
-class Verification:
-    """The check of one body: fed chunk by chunk while it arrives, asked once at its end.
+
+def matching_key(keys: tuple[Key, ...], hashes: list[HASH], received: bytes) -> Key | None:
+    """Compare what was received with what each key expects, in constant time: the only place that compares.
+
+    Every key is tried whichever matches, so that the time tells nothing of which one did.
 
     Args:
-        keys: the secrets of which any may match, prepared.
+        keys: the keys of which any may match.
+        hashes: a copy of each key's `inner`, in the same order, that the whole body has gone through.
+        received: the signature as `parse_signature` gives it.
+
+    Returns:
+        The first key that matches, or `None`.
     """
-
-    __slots__ = ("_codes", "_keys")
-
-    def __init__(self, keys: tuple[Key, ...]) -> None:
-        self._keys = keys
-        self._codes = [key.code.copy() for key in keys]
-
-    def update(self, chunk: bytes) -> None:
-        """Take in the next bytes of the body."""
-        for code in self._codes:
-            code.update(chunk)
-
-    def matching_key(self, received: bytes) -> Key | None:
-        """Compare what was received with what each key expects, in constant time: the only place that compares.
-
-        Every key is tried whichever matches, so that the time tells nothing of which one did.
-
-        Args:
-            received: the signature as `parse_signature` gives it, or any other bytes.
-
-        Returns:
-            The first key that matches, or `None`.
-        """
-        matching = None
-        for key, code in zip(self._keys, self._codes, strict=True):
-            if hmac.compare_digest(code.hexdigest().encode(), received) and matching is None:
-                matching = key
-        return matching
+    matching = None
+    for key, inner in zip(keys, hashes):  # noqa: B905 - strict= costs more here than the comparison itself
+        if compare_digest(key.signature(inner).encode(), received) and matching is None:
+            matching = key
+    return matching

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mg_middleware.keys import keys_from
-from mg_middleware.signature import Verification, parse_signature
+from mg_middleware.signature import matching_key, parse_signature
 
 if TYPE_CHECKING:
     from mg_middleware.keys import Secrets
@@ -27,9 +27,10 @@ def sign(secret: Secrets | None, body: bytes) -> str:
         ConfigurationError: the secret is missing, empty or blank.
         TypeError: the secret or the body is of another type.
     """
-    code = keys_from(secret)[0].code.copy()
-    code.update(body)
-    return code.hexdigest()
+    key = keys_from(secret)[0]
+    inner = key.inner.copy()
+    inner.update(body)
+    return key.signature(inner)
 
 
 def verify(secret: Secrets | None, body: bytes, signature: object) -> bool:
@@ -50,10 +51,12 @@ def verify(secret: Secrets | None, body: bytes, signature: object) -> bool:
         ConfigurationError: the secret is missing, empty or blank.
         TypeError: the secret or the body is of another type.
     """
-    verification = Verification(keys_from(secret))
-    verification.update(body)
+    keys = keys_from(secret)
+    hashes = [key.inner.copy() for key in keys]
+    for inner in hashes:
+        inner.update(body)
     received = parse_signature(_as_bytes(signature))
-    return received is not None and verification.matching_key(received) is not None
+    return received is not None and matching_key(keys, hashes, received) is not None
 
 
 def _as_bytes(signature: object) -> bytes:

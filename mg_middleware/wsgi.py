@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from mg_middleware.signature import Key
 
-# How much is asked of the server at once where no limit and no declared length bounds it, in bytes.
+# How much is asked of the server at once, in bytes, where neither the limit nor the declared length is less: it may set
+# so much memory aside.
 _READ_SIZE = 16_777_216
 
 
@@ -55,10 +56,11 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
             return self.app(environ, start_response)
 
         signature: str | None = environ.get("HTTP_X_MG_SIGNATURE")
-        # PEP 3333 has Latin-1 here; "?", for what a server puts there against it, is no hexadecimal digit. Servers join
-        # repeated fields with a comma, or glue them: neither is a signature.
+        # PEP 3333 has Latin-1 here; "?", for what a server puts there against it, is no digit. Servers join repeated
+        # fields with a comma, or glue them: neither is a signature.
+        declared: str = environ.get("CONTENT_LENGTH") or ""
         signatures = [] if signature is None else [signature.encode("latin-1", "replace")]
-        admitted = self._admit(signatures, environ.get("CONTENT_LENGTH") or "")
+        admitted = self._admit(signatures, declared.encode("latin-1", "replace"))
         if isinstance(admitted, Refusal):
             return self._refuse(environ, start_response, admitted)
         received, length = admitted
@@ -73,7 +75,7 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         if not keys:
             return self._refuse(environ, start_response, UNKNOWN_SENDER)
 
-        body = Body(keys, self._max_body_size)
+        body = Body(keys, self._limit)
         refusal = self._read(environ["wsgi.input"], body, length, terminated=terminated)
         if refusal is not None:
             return self._refuse(environ, start_response, refusal, body.size)
@@ -102,7 +104,7 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         `read(size)` is the only way that every server's stream has: without a size it may wait for ever. A stream that
         the server ends is read to its end, any other never past the declared length.
         """
-        most = _READ_SIZE if self._max_body_size is None else self._max_body_size + 1
+        most = int(min(self._limit + 1, _READ_SIZE))
         expected = length or 0
         while terminated or body.size < expected:
             try:
