@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mg_middleware.delivery import Delivery, delivery_of
     from mg_middleware.errors import ConfigurationError
     from mg_middleware.events import AnalysisFailed, AnalysisSucceeded, UnknownEvent
+    from mg_middleware.idempotency.memory import MemoryStore
+    from mg_middleware.idempotency.redis import RedisStore
+    from mg_middleware.idempotency.sqlite import SQLiteStore
     from mg_middleware.signing import sign, verify
     from mg_middleware.verdict import Outcome, Verdict
     from mg_middleware.wsgi import MeetGeekWSGIMiddleware
@@ -26,7 +29,10 @@ __all__ = [
     "Delivery",
     "MeetGeekASGIMiddleware",
     "MeetGeekWSGIMiddleware",
+    "MemoryStore",
     "Outcome",
+    "RedisStore",
+    "SQLiteStore",
     "UnknownEvent",
     "Verdict",
     "delivery_of",
@@ -41,7 +47,10 @@ _MODULES = {
     "Delivery": "delivery",
     "MeetGeekASGIMiddleware": "asgi",
     "MeetGeekWSGIMiddleware": "wsgi",
+    "MemoryStore": "idempotency.memory",
     "Outcome": "verdict",
+    "RedisStore": "idempotency.redis",
+    "SQLiteStore": "idempotency.sqlite",
     "UnknownEvent": "events",
     "Verdict": "verdict",
     "delivery_of": "delivery",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from typing import TypeAlias
 
+    from mg_middleware.idempotency.asgi import OncePerMeeting
+    from mg_middleware.idempotency.store import IdempotencyStore
     from mg_middleware.signature import Key
 
     # Loose on purpose: every framework and server types these in its own way.
@@ -98,13 +100,8 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
             await self._refuse(scope, send, SIGNATURE_MISMATCH, body.size)
             return
 
-        self._report(scope, Outcome.ACCEPTED, None, body.size, key.key_id)
         delivery = Delivery(body.chunks, body.size, received.decode(), key.key_id)
-        await self.app(
-            {**scope, DELIVERY_KEY: delivery},
-            _replaying(body.chunks, receive),
-            acknowledging_send(send) if self._acknowledge else send,
-        )
+        await self._deliver(scope, receive, send, body, delivery)
 
     async def _read(self, receive: Receive, body: Body) -> Refusal | None:
         """Receive the body to its end; a refusal if there is none, or if it is over the limit."""
@@ -120,16 +117,40 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
             more_body = event.get("more_body", False)
         return None
 
-    async def _refuse(self, scope: Scope, send: Send, refusal: Refusal, body_size: int = 0) -> None:
+    async def _deliver(self, scope: Scope, receive: Receive, send: Send, body: Body, delivery: Delivery) -> None:
+        """Run the application, unless this meeting was processed or is being processed."""
+        app = self.app
+        if self._once_per_meeting is not None:
+            admission = await self._once_per_meeting.admit(delivery, app)
+            if isinstance(admission, Refusal):
+                await self._refuse(scope, send, admission, body.size, delivery.key_id)
+                return
+            app = admission
+        self._report(scope, Outcome.ACCEPTED, None, body.size, delivery.key_id)
+        await app(
+            {**scope, DELIVERY_KEY: delivery},
+            _replaying(body.chunks, receive),
+            acknowledging_send(send) if self._acknowledge else send,
+        )
+
+    async def _refuse(
+        self, scope: Scope, send: Send, refusal: Refusal, body_size: int = 0, key_id: str | None = None
+    ) -> None:
         """Answer a request that the application will not see."""
         if refusal is INCOMPLETE_BODY:
             self._report(scope, refusal.outcome, None, body_size)
             return  # the client has left: nobody is there to be answered
-        self._report(scope, refusal.outcome, refusal.status, body_size)
+        self._report(scope, refusal.outcome, refusal.status, body_size, key_id)
         headers = refusal.asgi_headers.copy()  # since layers outside may add to the list
         body = b"" if scope["method"] == "HEAD" else refusal.body
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers, "trailers": False})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    @staticmethod
+    def _remember_in(store: IdempotencyStore) -> OncePerMeeting:
+        from mg_middleware.idempotency.asgi import OncePerMeeting  # noqa: PLC0415 - loaded where it is needed
+
+        return OncePerMeeting(store)
 
     @staticmethod
     def _describe(request: Scope) -> tuple[str, str, str]:

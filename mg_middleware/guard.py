@@ -24,6 +24,7 @@ from mg_middleware.verdict import Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from mg_middleware.idempotency.store import IdempotencyStore
     from mg_middleware.keys import SecretCallable, Secrets
 
 Application = TypeVar("Application", bound="Callable[..., Any]")
@@ -52,12 +53,14 @@ class Guard(ABC, Generic[Application]):
         max_body_size: the largest body in bytes that is accepted; `None` for no limit.
         acknowledge: turn every 2xx answer of the application into the acknowledgement that MeetGeek knows: status 200
             with an empty body.
+        idempotency_store: remembers which meetings were processed, so that each is processed once: a `MemoryStore`,
+            `SQLiteStore`, `RedisStore` or one of your own (`IdempotencyStore`). `None` remembers nothing.
         on_verdict: called with a `Verdict` for each guarded request, as soon as it is decided. It must be quick, since
             the request waits for it. What it raises is logged and changes nothing.
 
     Raises:
-        ConfigurationError: no secret is configured, a secret is empty or blank, `paths` holds none, or a size is
-            negative.
+        ConfigurationError: no secret is configured, a secret is empty or blank, `paths` holds none, a size is negative,
+            or the store cannot serve the protocol.
         TypeError: an argument is of another type.
     """
 
@@ -69,6 +72,7 @@ class Guard(ABC, Generic[Application]):
         paths: str | Iterable[str] | None = None,
         max_body_size: int | None = DEFAULT_MAX_BODY_SIZE,
         acknowledge: bool = False,
+        idempotency_store: IdempotencyStore | None = None,
         on_verdict: Callable[[Verdict], object] | None = None,
     ) -> None:
         if not callable(app):
@@ -88,6 +92,7 @@ class Guard(ABC, Generic[Application]):
         self._paths = None if paths is None else GuardedPaths(paths)
         self._limit = math.inf if max_body_size is None else max_body_size
         self._acknowledge = acknowledge
+        self._once_per_meeting = None if idempotency_store is None else self._remember_in(idempotency_store)
         self._on_verdict = on_verdict
 
     def _admit(self, signatures: list[bytes], declared: bytes) -> Refusal | tuple[bytes, int | None]:
@@ -113,6 +118,11 @@ class Guard(ABC, Generic[Application]):
         if length > self._limit:
             return BODY_TOO_LARGE
         return received, length
+
+    @staticmethod
+    @abstractmethod
+    def _remember_in(store: IdempotencyStore) -> Any:  # noqa: ANN401 - what stands in idempotency for the protocol
+        """Prepare what decides with a store whether a delivery reaches the application."""
 
     @staticmethod
     @abstractmethod

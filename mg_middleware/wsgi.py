@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment  # noqa: F401 - named in the class's base
 
+    from mg_middleware.idempotency.store import IdempotencyStore
+    from mg_middleware.idempotency.wsgi import OncePerMeeting
     from mg_middleware.signature import Key
 
 # How much is asked of the server at once, in bytes, where neither the limit nor the declared length is less: it may set
@@ -83,20 +85,8 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         if key is None:
             return self._refuse(environ, start_response, SIGNATURE_MISMATCH, body.size)
 
-        self._report(environ, Outcome.ACCEPTED, None, body.size, key.key_id)
         delivery = Delivery(body.chunks, body.size, received.decode(), key.key_id)
-        environ = {
-            **environ,
-            "wsgi.input": BytesIO(delivery.body),
-            "wsgi.input_terminated": True,
-            "CONTENT_LENGTH": str(body.size),
-            DELIVERY_KEY: delivery,
-        }
-        # Frameworks differ in which of these fields they go by: only the length without the encoding suits them all.
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
-        if self._acknowledge:
-            return acknowledging_answer(self.app, environ, start_response)
-        return self.app(environ, start_response)
+        return self._deliver(environ, start_response, body, delivery)
 
     def _read(self, stream: InputStream, body: Body, length: int | None, *, terminated: bool) -> Refusal | None:
         """Read the body to its end; a refusal if it ends early, or if it is over the limit.
@@ -118,11 +108,40 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         # Most servers tell of a client that left by nothing but a short body.
         return INCOMPLETE_BODY if body.size < expected else None
 
+    def _deliver(
+        self, environ: WSGIEnvironment, start_response: StartResponse, body: Body, delivery: Delivery
+    ) -> Iterable[bytes]:
+        """Run the application, unless this meeting was processed or is being processed."""
+        app = self.app
+        if self._once_per_meeting is not None:
+            admission = self._once_per_meeting.admit(delivery, app)
+            if isinstance(admission, Refusal):
+                return self._refuse(environ, start_response, admission, body.size, delivery.key_id)
+            app = admission
+        self._report(environ, Outcome.ACCEPTED, None, body.size, delivery.key_id)
+        environ = {
+            **environ,
+            "wsgi.input": BytesIO(delivery.body),
+            "wsgi.input_terminated": True,
+            "CONTENT_LENGTH": str(body.size),
+            DELIVERY_KEY: delivery,
+        }
+        # Frameworks differ in which of these fields they go by: only the length without the encoding suits them all.
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if self._acknowledge:
+            return acknowledging_answer(app, environ, start_response)
+        return app(environ, start_response)
+
     def _refuse(
-        self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refusal, body_size: int = 0
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        refusal: Refusal,
+        body_size: int = 0,
+        key_id: str | None = None,
     ) -> Iterable[bytes]:
         """Answer a request that the application will not see."""
-        self._report(environ, refusal.outcome, refusal.status, body_size)
+        self._report(environ, refusal.outcome, refusal.status, body_size, key_id)
         headers = refusal.wsgi_headers.copy()  # since layers outside may add to the list
         if environ["REQUEST_METHOD"] == "HEAD":
             # Many servers would send a body, and a length that does not fit what is sent is an error to some layers.
@@ -131,6 +150,12 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
             return []
         start_response(refusal.wsgi_status, headers)
         return [refusal.body]
+
+    @staticmethod
+    def _remember_in(store: IdempotencyStore) -> OncePerMeeting:
+        from mg_middleware.idempotency.wsgi import OncePerMeeting  # noqa: PLC0415 - loaded where it is needed
+
+        return OncePerMeeting(store)
 
     @staticmethod
     def _describe(request: WSGIEnvironment) -> tuple[str, str, str]:

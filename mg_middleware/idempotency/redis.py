@@ -11,7 +11,7 @@ from mg_middleware.idempotency.options import DAY, MINUTE, seconds, seconds_or_f
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     import redis
     import redis.asyncio
@@ -151,10 +151,8 @@ def _client_of(url: str) -> redis.Redis:
     import redis.backoff  # noqa: PLC0415
     import redis.retry  # noqa: PLC0415
 
-    # redis-py does not type the options that it hands on.
-    from_url: Callable[..., redis.Redis] = redis.Redis.from_url  # pyright: ignore[reportUnknownMemberType]
     try:
-        return from_url(
+        return redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - it does not type what it hands on
             url,
             socket_connect_timeout=_CONNECT_TIMEOUT,
             socket_timeout=_ANSWER_TIMEOUT,
