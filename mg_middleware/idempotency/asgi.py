@@ -58,18 +58,13 @@ class OncePerMeeting:
     def _under_claim(
         self, app: Callable[[Any, Any, Any], Awaitable[Any]], key: str, claimed: ClaimedDelivery
     ) -> Callable[[Any, Any, Any], Awaitable[Any]]:
-        async def end(*, answered: bool) -> None:
-            step = claimed.end(answered=answered)
-            if step is not None:
-                await self._calls.end(step, key, claimed.token)
-
         async def run(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as every server types them
             async def ending_send(event: Any) -> None:  # noqa: ANN401 - as every framework types it
                 if event["type"] == "http.response.start":
                     claimed.answer_started(event["status"])
                 elif event["type"] in _CONTENT_EVENTS and not event.get("more_body", False):
                     # Before the sender can see the end of the answer, since it may then rely on it.
-                    await end(answered=True)
+                    await self._end(key, claimed, answered=True)
                 await send(event)
 
             try:
@@ -77,8 +72,13 @@ class OncePerMeeting:
             except GeneratorExit:
                 raise  # the coroutine is thrown away, nothing can be awaited any more: the claim will lapse
             except BaseException:
-                await end(answered=False)
+                await self._end(key, claimed, answered=False)
                 raise
-            await end(answered=False)
+            await self._end(key, claimed, answered=False)
 
         return run
+
+    async def _end(self, key: str, claimed: ClaimedDelivery, *, answered: bool) -> None:
+        step = claimed.end(answered=answered)
+        if step is not None:
+            await self._calls.end(step, key, claimed.token)

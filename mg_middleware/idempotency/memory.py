@@ -22,9 +22,9 @@ class MemoryStore:
     everything: `SQLiteStore` serves all processes of a machine, `RedisStore` many machines.
 
     Args:
-        max_entries: how many keys it holds at most. For a new one the oldest complete key goes, never a live claim;
-            if live claims are all it holds, `claim` raises `StoreError`, which means that the event is processed.
-            An entry takes about 300 bytes.
+        max_entries: how many keys it holds at most, those included that have run out and were not asked for since. For
+            a new one the oldest complete key goes, never a live claim; if live claims are all it holds, `claim` raises
+            `StoreError`, which means that the event is processed. An entry takes about 300 bytes.
         ttl: for how many seconds a processed delivery is remembered; `None`: until `max_entries` pushes it out.
         lease: after how many seconds a claim lapses that its holder never ends. Longer than the slowest handler.
 
@@ -41,10 +41,10 @@ class MemoryStore:
         self._lease = seconds("lease", lease)
         self._lock = Lock()
         self._tokens = count()
-        # Both are in the order in which their entries run out, since every entry of one kind lasts equally long. An
-        # OrderedDict gives up its first entry in constant time; a dict scans the holes that earlier removals left.
-        self._claims: OrderedDict[str, tuple[str, float]] = OrderedDict()  # key -> token, when it lapses
-        self._complete: OrderedDict[str, float] = OrderedDict()  # key -> when it is forgotten
+        self._claims: dict[str, tuple[str, float]] = {}  # key -> token, when it lapses; the oldest first
+        # key -> when it is forgotten; the oldest first. An OrderedDict gives up its first entry in constant time, while
+        # a dict scans the holes that earlier removals left.
+        self._complete: OrderedDict[str, float] = OrderedDict()
 
     def claim(self, key: str) -> Claim:
         """Take the key; see `IdempotencyStore.claim`.
@@ -60,12 +60,18 @@ class MemoryStore:
         """
         with self._lock:
             now = monotonic()
-            if key in self._complete and now < self._complete[key]:
-                return AlreadyComplete()
-            if key in self._claims and now < self._claims[key][1]:
-                return InProgress(self._claims[key][1] - now)
-            self._forget(key)
-            self._make_room(now)
+            forgotten = self._complete.get(key)
+            if forgotten is not None:
+                if now < forgotten:
+                    return AlreadyComplete()
+                del self._complete[key]
+            held = self._claims.get(key)
+            if held is not None:
+                if now < held[1]:
+                    return InProgress(held[1] - now)
+                del self._claims[key]
+            if len(self) >= self._max_entries:
+                self._make_room(now)
             token = str(next(self._tokens))
             self._claims[key] = token, now + self._lease
             return Claimed(token)
@@ -82,13 +88,17 @@ class MemoryStore:
         """
         with self._lock:
             now = monotonic()
-            if key in self._complete and now < self._complete[key]:
-                return
-            if key in self._claims and self._claims[key][0] != token and now < self._claims[key][1]:
-                return
-            self._forget(key)
-            self._make_room(now)
-            self._complete[key] = now + self._ttl
+            held = self._claims.get(key)
+            if held is not None:
+                if held[0] != token and now < held[1]:
+                    return
+                del self._claims[key]
+            elif len(self) >= self._max_entries and key not in self._complete:
+                self._make_room(now)
+            # Its claim had lapsed, and another one was completed: that one's time of remembrance stands.
+            if now >= self._complete.get(key, now):
+                self._complete.pop(key, None)
+                self._complete[key] = now + self._ttl
 
     def release(self, key: str, token: str) -> None:
         """Forget the claim; see `IdempotencyStore.release`.
@@ -105,19 +115,10 @@ class MemoryStore:
         """How many keys are held, claimed and complete ones together."""
         return len(self._claims) + len(self._complete)
 
-    def _forget(self, key: str) -> None:
-        self._claims.pop(key, None)
-        self._complete.pop(key, None)
-
     def _make_room(self, now: float) -> None:
-        # Each call adds one entry at most, so that two removals a call are enough to keep up with what runs out.
-        for _ in range(2):
-            if self._claims and next(iter(self._claims.values()))[1] <= now:
-                self._claims.popitem(last=False)
-            elif self._complete and next(iter(self._complete.values())) <= now:
-                self._complete.popitem(last=False)
-        if len(self) < self._max_entries:
-            return
-        if not self._complete:
+        if self._claims and next(iter(self._claims.values()))[1] <= now:
+            del self._claims[next(iter(self._claims))]
+        elif self._complete:
+            self._complete.popitem(last=False)
+        else:
             raise StoreError(f"all {self._max_entries} entries of the MemoryStore are live claims")
-        self._complete.popitem(last=False)
