@@ -67,7 +67,7 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
 
         # The header fields are read once, before the body: a server may add the trailer fields to the same list.
         headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-        if not isinstance(headers, list | tuple):
+        if not isinstance(headers, (list, tuple)):
             headers = list(headers)  # the specification allows an iterable that can be read but once
             scope = {**scope, "headers": headers}
         signatures: list[bytes] = []
@@ -108,9 +108,9 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         more_body = True
         while more_body:
             event = await receive()
-            if event["type"] == "http.disconnect":
-                return INCOMPLETE_BODY
             if event["type"] != "http.request":
+                if event["type"] == "http.disconnect":
+                    return INCOMPLETE_BODY
                 raise RuntimeError(f"unexpected ASGI event {event['type']!r} while the body is read")
             if not body.add(event.get("body", b"")):
                 return BODY_TOO_LARGE

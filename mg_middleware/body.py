@@ -24,14 +24,13 @@ class Body:
         limit: the number of bytes that the body may grow to, perhaps infinity.
     """
 
-    __slots__ = ("_hashes", "_keys", "_limit", "chunks", "size")
+    __slots__ = ("_hashes", "_limit", "chunks", "size")
 
     def __init__(self, keys: tuple[Key, ...], limit: float) -> None:
         self.chunks: list[bytes] = []
         self.size = 0
         self._limit = limit
-        self._keys = keys
-        self._hashes = [key.inner.copy() for key in keys]
+        self._hashes = [(key, key.inner.copy()) for key in keys]
 
     def add(self, chunk: bytes) -> bool:
         """Take in the next bytes.
@@ -47,7 +46,7 @@ class Body:
         self.size += len(chunk)
         if self.size > self._limit:
             return False
-        for inner in self._hashes:
+        for _, inner in self._hashes:
             inner.update(chunk)
         if self.chunks and len(self.chunks[-1]) + len(chunk) <= _SMALL:
             self.chunks[-1] += chunk
@@ -57,4 +56,4 @@ class Body:
 
     def matching_key(self, received: bytes) -> Key | None:
         """Tell which key the received signature was made with, or `None`."""
-        return matching_key(self._keys, self._hashes, received)
+        return matching_key(self._hashes, received)

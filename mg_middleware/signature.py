@@ -67,21 +67,20 @@ class Key:
         return outer.hexdigest()
 
 
-def matching_key(keys: tuple[Key, ...], hashes: list[HASH], received: bytes) -> Key | None:
+def matching_key(hashes: list[tuple[Key, HASH]], received: bytes) -> Key | None:
     """Compare what was received with what each key expects, in constant time: the only place that compares.
 
     Every key is tried whichever matches, so that the time tells nothing of which one did.
 
     Args:
-        keys: the keys of which any may match.
-        hashes: a copy of each key's `inner`, in the same order, that the whole body has gone through.
+        hashes: each key of which any may match, with a copy of its `inner` that the whole body has gone through.
         received: the signature as `parse_signature` gives it.
 
     Returns:
         The first key that matches, or `None`.
     """
     matching = None
-    for key, inner in zip(keys, hashes):  # noqa: B905 - strict= costs more here than the comparison itself
+    for key, inner in hashes:
         if compare_digest(key.signature(inner).encode(), received) and matching is None:
             matching = key
     return matching

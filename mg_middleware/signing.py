@@ -51,12 +51,11 @@ def verify(secret: Secrets | None, body: bytes, signature: object) -> bool:
         ConfigurationError: the secret is missing, empty or blank.
         TypeError: the secret or the body is of another type.
     """
-    keys = keys_from(secret)
-    hashes = [key.inner.copy() for key in keys]
-    for inner in hashes:
+    hashes = [(key, key.inner.copy()) for key in keys_from(secret)]
+    for _, inner in hashes:
         inner.update(body)
     received = parse_signature(_as_bytes(signature))
-    return received is not None and matching_key(keys, hashes, received) is not None
+    return received is not None and matching_key(hashes, received) is not None
 
 
 def _as_bytes(signature: object) -> bytes:
