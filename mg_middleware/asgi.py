@@ -16,7 +16,7 @@ from mg_middleware.refusals import (
     UNKNOWN_SENDER,
     Refusal,
 )
-from mg_middleware.verdict import Outcome
+from mg_middleware.verdict import ACCEPTED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -126,7 +126,7 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
                 await self._refuse(scope, send, admission, body.size, delivery.key_id)
                 return
             app = admission
-        self._report(scope, Outcome.ACCEPTED, None, body.size, delivery.key_id)
+        self._report(scope, ACCEPTED, None, body.size, delivery.key_id)
         await app(
             {**scope, DELIVERY_KEY: delivery},
             _replaying(body.chunks, receive),

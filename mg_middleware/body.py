@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from mg_middleware.signature import matching_key
 
 if TYPE_CHECKING:
+    from _hashlib import HASH
+
     from mg_middleware.signature import Key
 
 # A stranger may send a body in pieces of a byte or two, each of which would cost an object of its own. Pieces that make
@@ -30,7 +32,9 @@ class Body:
         self.chunks: list[bytes] = []
         self.size = 0
         self._limit = limit
-        self._hashes = [(key, key.inner.copy()) for key in keys]
+        self._hashes: list[tuple[Key, HASH]] = []
+        for key in keys:  # before Python 3.12 a comprehension is a call of its own, dearer than what it would do here
+            self._hashes.append((key, key.inner.copy()))
 
     def add(self, chunk: bytes) -> bool:
         """Take in the next bytes.

@@ -19,7 +19,7 @@ from mg_middleware.refusals import (
     Refusal,
 )
 from mg_middleware.signature import parse_signature
-from mg_middleware.verdict import Outcome, Verdict
+from mg_middleware.verdict import ACCEPTED, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ Application = TypeVar("Application", bound="Callable[..., Any]")
 DEFAULT_MAX_BODY_SIZE = 1_048_576
 LOGGER = logging.getLogger("mg_middleware")
 
-_NO_REFUSAL = (Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.IN_PROGRESS)
+_NO_REFUSAL = (ACCEPTED, Outcome.DUPLICATE, Outcome.IN_PROGRESS)
 _LONGEST_LENGTH = 20  # digits: more bytes than there are
 _LONGEST_SHOWN = 200  # characters of a stranger's method, path or address in a log line
 

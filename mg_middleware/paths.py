@@ -61,8 +61,9 @@ class GuardedPaths:
         if not prefixes:
             raise ConfigurationError("paths is empty: nothing would be guarded; to guard everything, leave paths out")
         guarded = "|".join(re.escape(prefix.rstrip("/")) for prefix in prefixes)
-        # Most requests of most applications end here: one pattern for "plainly spelt, and not one of ours".
-        self._is_plain_and_elsewhere = re.compile(rf"(?!(?i:{guarded})(?:/|\Z)){_PLAIN_PATH}").fullmatch
+        # Most requests of most applications end here: neither ours nor oddly spelt. Asked this way round, the usual
+        # answer is None, and no match object is made for it.
+        self._is_ours_or_odd = re.compile(rf"(?i:{guarded})(?:/|\Z)|(?!{_PLAIN_PATH}\Z)").match
         self._prefixes = prefixes
 
     def includes(self, path: str, mount: str) -> bool:
@@ -78,10 +79,12 @@ class GuardedPaths:
         Returns:
             True if the request must be verified.
         """
-        if not mount and self._is_plain_and_elsewhere(path):
-            return False
-        if not mount and _is_plain(path):
-            return True
+        if not mount:
+            found = self._is_ours_or_odd(path)
+            if not found:
+                return False
+            if found.end():
+                return True  # one of ours, spelt as it was given: for an odd spelling nothing but a look-ahead matches
         if len(path) + len(mount) > _LONGEST_READ and not (_is_plain(path) and _is_plain(mount)):
             return True
         mounts = _readings(mount)

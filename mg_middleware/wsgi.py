@@ -18,7 +18,7 @@ from mg_middleware.refusals import (
     UNKNOWN_SENDER,
     Refusal,
 )
-from mg_middleware.verdict import Outcome
+from mg_middleware.verdict import ACCEPTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +94,7 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         `read(size)` is the only way that every server's stream has: without a size it may wait for ever. A stream that
         the server ends is read to its end, any other never past the declared length.
         """
-        most = int(min(self._limit + 1, _READ_SIZE))
+        most = _READ_SIZE if self._limit >= _READ_SIZE else int(self._limit) + 1
         expected = length or 0
         while terminated or body.size < expected:
             try:
@@ -118,14 +118,12 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
             if isinstance(admission, Refusal):
                 return self._refuse(environ, start_response, admission, body.size, delivery.key_id)
             app = admission
-        self._report(environ, Outcome.ACCEPTED, None, body.size, delivery.key_id)
-        environ = {
-            **environ,
-            "wsgi.input": BytesIO(delivery.body),
-            "wsgi.input_terminated": True,
-            "CONTENT_LENGTH": str(body.size),
-            DELIVERY_KEY: delivery,
-        }
+        self._report(environ, ACCEPTED, None, body.size, delivery.key_id)
+        environ = environ.copy()  # filling a copy takes half the time that a display with ** does
+        environ["wsgi.input"] = BytesIO(delivery.body)
+        environ["wsgi.input_terminated"] = True
+        environ["CONTENT_LENGTH"] = str(body.size)
+        environ[DELIVERY_KEY] = delivery
         # Frameworks differ in which of these fields they go by: only the length without the encoding suits them all.
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         if self._acknowledge:
