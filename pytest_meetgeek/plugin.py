@@ -1,1 +1,258 @@
-"""The pytest plugin: fixtures, options and markers."""
+"""The pytest plugin: options, markers, fixtures and hooks. PYTEST_DONT_REWRITE.
+
+pytest imports this module in every run of everyone who installed it, so it imports pytest alone; what a run really uses is
+imported in the bodies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_meetgeek.meetgeek import MeetGeek
+    from pytest_meetgeek.receiver import Receiver
+    from pytest_meetgeek.reporting import Results
+    from pytest_meetgeek.request import WebhookRequest
+    from pytest_meetgeek.spy import Spy
+
+_INI_TEXTS = {
+    "meetgeek_app": "the receiver for the fixture meetgeek_app: MODULE:APP or a URL",
+    "meetgeek_path": "path of the webhook (default: /)",
+    "meetgeek_handler": "MODULE:FUNCTION that processes an event; its runs are counted",
+    "meetgeek_secret": "the shared secret (default: meetgeek-test-secret)",
+    "meetgeek_catalogue": "run only the checks that this version of the catalogue has, such as 1.0",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options and ini settings."""
+    group = parser.getgroup("meetgeek", "MeetGeek webhooks")
+    group.addoption(
+        "--meetgeek-app",
+        metavar="MODULE:APP|URL",
+        help="test this receiver with the conformance suite (with no other argument, only that)",
+    )
+    group.addoption("--meetgeek-path", metavar="PATH", help="path of the webhook (default: /)")
+    group.addoption(
+        "--meetgeek-handler",
+        metavar="MODULE:FUNCTION",
+        help="what processes an event; its runs are counted, to prove that an event was processed once, or not at all",
+    )
+    group.addoption(
+        "--meetgeek-secret-env",
+        metavar="NAME",
+        help="environment variable that holds the shared secret; with --meetgeek-app=MODULE:APP, the app is also started "
+        "without it (check cfg.unset-secret)",
+    )
+    group.addoption(
+        "--meetgeek-interface",
+        choices=("auto", "asgi", "wsgi"),
+        default="auto",
+        help="what the app is, where it cannot be told (default: auto)",
+    )
+    group.addoption("--meetgeek-strict", action="store_true", help="checks of level SHOULD fail too")
+    group.addoption(
+        "--meetgeek-allow-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="allow a URL on this host, which is not loopback (repeatable): it is sent hundreds of forged requests",
+    )
+    group.addoption("--meetgeek-report", metavar="PATH", help="write a JSON array with one object for each check")
+    for name, text in _INI_TEXTS.items():
+        parser.addini(name, text, default="")
+    parser.addini("meetgeek_strict", "checks of level SHOULD fail too", type="bool", default=False)
+    parser.addini("meetgeek_deviations", "known deviations, one in a line: 'id: reason'", type="linelist", default=[])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers; check the settings, if there are any."""
+    config.addinivalue_line(
+        "markers",
+        "meetgeek_tamper(*only, exclude=()): run a test that uses the fixture meetgeek_tampered with these tamperings only, "
+        "or without the excluded ones (ids of pytest_meetgeek.TAMPERINGS)",
+    )
+    config.addinivalue_line(
+        "markers", "meetgeek_check(id, level): put on each check of the conformance suite; select them with -m meetgeek_check"
+    )
+    given = ("meetgeek_app", "meetgeek_handler", "meetgeek_secret_env", "meetgeek_report")
+    if any(config.getoption(name) for name in given) or any(
+        config.getini(name) for name in (*_INI_TEXTS, "meetgeek_deviations")
+    ):
+        from pytest_meetgeek.settings import check_settings
+
+        check_settings(config)
+    config.pluginmanager.register(_Reporter(config), "meetgeek-reporter")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Import what the command line names, so that a mistake stops the run at once."""
+    if session.config.getoption("meetgeek_app"):
+        from pytest_meetgeek.settings import check_targets
+
+        check_targets(session.config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each check, or once for each tampering."""
+    if "meetgeek_check" in metafunc.fixturenames:
+        from pytest_meetgeek.conformance import parametrize_checks
+
+        parametrize_checks(metafunc)
+    if "meetgeek_tampered" in metafunc.fixturenames:
+        from pytest_meetgeek.conformance import parametrize_tamperings
+
+        parametrize_tamperings(metafunc)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Note the check on its item, so that even an error in a fixture is reported as this check's."""
+    if "meetgeek_check" in getattr(item, "fixturenames", ()):
+        marker = item.get_closest_marker("meetgeek_check")
+        if marker is not None:
+            item.user_properties += [("meetgeek.check", marker.kwargs["id"]), ("meetgeek.level", marker.kwargs["level"])]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add the conformance suite, before -k, -m and --lf select."""
+    if config.getoption("meetgeek_app"):
+        from pytest_meetgeek.conformance import collect_suite
+
+        items += collect_suite(session)
+    problems = config.stash.get(_PROBLEMS, None)
+    if problems:
+        raise pytest.UsageError("\n".join(problems))
+
+
+_PROBLEMS = pytest.StashKey[list[str]]()
+
+
+def report_problem(config: pytest.Config, text: str) -> None:
+    """Keep a usage error that was found while tests are collected; it stops the run when all are.
+
+    Raised at once it would be a collection error of one file. In a worker of xdist that is what it has to be: the
+    controller knows no other way to learn of it.
+
+    Args:
+        config: The run.
+        text: The message.
+
+    Raises:
+        pytest.Collector.CollectError: This is such a worker.
+    """
+    if hasattr(config, "workerinput"):
+        raise pytest.Collector.CollectError(text)
+    config.stash.setdefault(_PROBLEMS, []).append(text)
+
+
+class _Reporter:
+    """Collects the results of the checks, from this process and from xdist's workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._results: Results | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if any(name == "meetgeek.check" for name, _ in report.user_properties):
+            self._loaded().add(report)
+
+    def pytest_sessionfinish(self) -> None:
+        path = self._config.getoption("meetgeek_report")
+        # xdist's workers have no say: the controller sees all.
+        if path and not hasattr(self._config, "workerinput"):
+            self._loaded().write(path)
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        if self._results is not None:
+            self._results.summarise(terminalreporter)
+
+    def _loaded(self) -> Results:
+        if self._results is None:
+            from pytest_meetgeek.reporting import Results
+
+            self._results = Results()
+        return self._results
+
+
+@pytest.fixture(scope="session")
+def meetgeek_secret(pytestconfig: pytest.Config) -> str | bytes:
+    """The secret that MeetGeek and the receiver share: from --meetgeek-secret-env, the ini meetgeek_secret, or a default.
+
+    Override it where the receiver under test has another one.
+    """
+    from pytest_meetgeek.settings import find_secret
+
+    return find_secret(pytestconfig)
+
+
+@pytest.fixture
+def meetgeek(request: pytest.FixtureRequest, meetgeek_secret: str | bytes) -> MeetGeek:
+    """The fake MeetGeek: makes events, signs or forges them, delivers them, asserts on the answers."""
+    from pytest_meetgeek.meetgeek import MeetGeek
+
+    return MeetGeek(meetgeek_secret, seed=request.node.nodeid)
+
+
+@pytest.fixture
+def meetgeek_request(meetgeek: MeetGeek) -> WebhookRequest:
+    """One signed "File analyzed successfully"."""
+    return meetgeek.analyzed()
+
+
+@pytest.fixture
+def meetgeek_tampered(request: pytest.FixtureRequest, meetgeek: MeetGeek) -> WebhookRequest:
+    """A forged request: the test runs once for each tampering that must be refused (see the marker meetgeek_tamper)."""
+    return meetgeek.tampered(request.param)
+
+
+@pytest.fixture
+def meetgeek_app(pytestconfig: pytest.Config) -> object:
+    """The receiver under test: an ASGI app, a WSGI app or a URL.
+
+    From --meetgeek-app or the ini meetgeek_app; or override it, at any scope.
+    """
+    from pytest_meetgeek.settings import load_app
+
+    return load_app(pytestconfig)
+
+
+@pytest.fixture
+def meetgeek_path(pytestconfig: pytest.Config) -> str:
+    """The path of the webhook: from --meetgeek-path, the ini meetgeek_path, or /."""
+    path: str = pytestconfig.getoption("meetgeek_path") or pytestconfig.getini("meetgeek_path") or "/"
+    return path
+
+
+@pytest.fixture
+def meetgeek_receiver(request: pytest.FixtureRequest, meetgeek_app: object, meetgeek_path: str) -> Iterator[Receiver]:
+    """The receiver, driven in this process: its lifespan starts with the first request and stops with the test."""
+    from pytest_meetgeek.conformance import run_receiver
+
+    yield from run_receiver(request, meetgeek_app, meetgeek_path)
+
+
+@pytest.fixture
+def meetgeek_spy(pytestconfig: pytest.Config) -> Iterator[Spy]:
+    """Counts the runs of your own function, and lets them through: --meetgeek-handler, or meetgeek_spy.watch("module:f")."""
+    from pytest_meetgeek.settings import watching_spy
+
+    spy = watching_spy(pytestconfig)
+    yield spy
+    spy.undo()
+
+
+@pytest.fixture
+def meetgeek_check(
+    request: pytest.FixtureRequest, meetgeek: MeetGeek, meetgeek_spy: Spy, meetgeek_receiver: Receiver
+) -> Iterator[Callable[[], None]]:
+    """One check of the conformance suite: `def test_receiver(meetgeek_check): meetgeek_check()` runs them all."""
+    from pytest_meetgeek.conformance import offer_check
+
+    yield from offer_check(request, meetgeek, meetgeek_spy, meetgeek_receiver)

@@ -1,0 +1,177 @@
+"""The conformance suite as pytest tests: collected, parametrized, run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_meetgeek import settings
+from pytest_meetgeek.checks import CHECKS
+from pytest_meetgeek.examination import Examination, Finding, Memory, examine
+from pytest_meetgeek.forgeries import TAMPERINGS
+from pytest_meetgeek.nearest import did_you_mean
+from pytest_meetgeek.plugin import report_problem
+from pytest_meetgeek.receiver import Receiver
+from pytest_meetgeek.unset_secret import UnsetSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    from pytest_meetgeek.meetgeek import MeetGeek
+    from pytest_meetgeek.spy import Spy
+
+_MEMORIES = pytest.StashKey[dict[str, Memory]]()
+
+
+class ConformanceModule(pytest.Module):
+    """The bundled suite, under the node id "meetgeek"; it is imported as what it is, not by its path."""
+
+    def _getobj(self) -> ModuleType:
+        from pytest_meetgeek import suite
+
+        return suite
+
+
+def collect_suite(session: pytest.Session) -> list[pytest.Item]:
+    """Collect the bundled suite.
+
+    Args:
+        session: The run.
+    """
+    path = Path(__file__).with_name("suite.py")
+    module = ConformanceModule.from_parent(session, path=path, nodeid="meetgeek", name="meetgeek")
+    items = [item for item in module.collect() if isinstance(item, pytest.Item)]
+    # Not through session.genitems: there --lf leaves out every file in which nothing failed, before it looks at the items.
+    report = pytest.CollectReport(module.nodeid, "passed", None, result=[*items])
+    session.config.hook.pytest_collectreport(report=report)
+    for item in items:
+        session.config.hook.pytest_itemcollected(item=item)
+    return items
+
+
+def parametrize_checks(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each check; a known deviation is a strict xfail.
+
+    Args:
+        metafunc: The test.
+    """
+    known = settings.deviations(metafunc.config)
+    parameters = []
+    for check in settings.chosen_checks(metafunc.config):
+        marks = [pytest.mark.meetgeek_check(id=check.id, level=check.level)]
+        if check.id in known:
+            reason = f"known deviation: {known[check.id]}"
+            marks.append(pytest.mark.xfail(reason=reason, strict=True, raises=pytest.fail.Exception))
+        parameters.append(pytest.param(check.id, marks=marks, id=check.id))
+    metafunc.parametrize("meetgeek_check", parameters, indirect=True)
+
+
+def parametrize_tamperings(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each tampering that must be refused, or as the marker says.
+
+    Args:
+        metafunc: The test.
+    """
+    marker = metafunc.definition.get_closest_marker("meetgeek_tamper")
+    only: tuple[Any, ...] = marker.args if marker else ()
+    given: dict[str, Any] = dict(marker.kwargs) if marker else {}
+    exclude = given.pop("exclude", ())
+    excluded = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    where = f"{metafunc.definition.nodeid}: meetgeek_tamper"
+    for name in given:
+        report_problem(metafunc.config, f"{where}: unknown argument {name!r}: {did_you_mean(name, ['exclude'])}")
+    for name in (*only, *excluded):
+        if name not in TAMPERINGS:
+            problem = f"{where}: unknown tampering {name!r}: {did_you_mean(str(name), TAMPERINGS)}"
+            report_problem(metafunc.config, problem)
+    wanted = only or tuple(tampering.id for tampering in TAMPERINGS.values() if tampering.level == "MUST")
+    chosen = [name for name in wanted if name not in excluded]
+    metafunc.parametrize("meetgeek_tampered", chosen, indirect=True, ids=[str(name) for name in chosen])
+
+
+def run_receiver(request: pytest.FixtureRequest, app: object, path: str) -> Iterator[Receiver]:
+    """Make the receiver for one test, and stop what it started.
+
+    Args:
+        request: The test's.
+        app: The app or URL.
+        path: Where the webhook is.
+    """
+    config = request.config
+    try:
+        receiver = Receiver(
+            app, path=path, interface=settings.interface(config), allow_hosts=config.getoption("meetgeek_allow_host")
+        )
+    except (TypeError, ValueError) as error:
+        pytest.fail(str(error), pytrace=False)
+    item: Any = request.node
+    test: Callable[..., Any] = item.obj
+    if inspect.iscoroutinefunction(test):
+        # The lifespan belongs on the event loop of the test, which is gone when its fixtures are torn down.
+        @functools.wraps(test)
+        async def with_receiver(*args: object, **kwargs: object) -> object:
+            async with receiver:
+                result: object = await test(*args, **kwargs)
+            return result
+
+        item.obj = with_receiver
+    yield receiver
+    item.obj = test
+    receiver.close()
+
+
+def offer_check(
+    request: pytest.FixtureRequest, meetgeek: MeetGeek, spy: Spy, receiver: Receiver
+) -> Iterator[Callable[[], None]]:
+    """Make the function that runs one check, and see to it that it was called.
+
+    Args:
+        request: The test's; its parameter is the id of the check.
+        meetgeek: Makes the requests.
+        spy: Counts what was processed.
+        receiver: Gets them.
+    """
+    config, item = request.config, request.node
+    memories = config.stash.setdefault(_MEMORIES, {})
+    memory = memories.setdefault(item.nodeid.partition("[")[0], Memory())
+    called = False
+
+    def check() -> None:
+        __tracebackhide__ = True
+        nonlocal called
+        called = True
+        unset_secret = _unset_secret(config, receiver)
+        finding = examine(CHECKS[request.param], Examination(meetgeek, receiver, spy, memory, unset_secret))
+        item.user_properties += _properties(finding)
+        if finding.verdict == "skipped":
+            pytest.skip(finding.reason)
+        if finding.verdict == "failed":
+            if finding.check.level == "SHOULD" and not settings.is_strict(config):
+                pytest.xfail(finding.text)
+            pytest.fail(finding.text, pytrace=False)
+
+    yield check
+    if not called:
+        pytest.fail("the test never called meetgeek_check(), so nothing was checked", pytrace=False)
+
+
+def _unset_secret(config: pytest.Config, receiver: Receiver) -> UnsetSecret | None:
+    target, variable = settings.app_module(config), config.getoption("meetgeek_secret_env")
+    if target is None or not variable:
+        return None
+    return UnsetSecret(target, variable, receiver.path, settings.interface(config))
+
+
+def _properties(finding: Finding) -> list[tuple[str, object]]:
+    """Tell what the summary needs, in a form that travels from xdist's workers and into JUnit's XML."""
+    texts = {"reason": finding.reason, "sent": finding.sent, "received": finding.received}
+    if finding.seconds:
+        texts["seconds"] = f"{finding.seconds:.6f}"
+    if finding.unproven:
+        texts["unproven"] = "yes"
+    return [(f"meetgeek.{name}", text) for name, text in texts.items() if text]

@@ -1,0 +1,129 @@
+"""What the checks found, for people (the closing table) and for machines (the JSON report)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pytest_meetgeek.checks import CHECKS
+
+if TYPE_CHECKING:
+    import pytest
+    from _pytest.terminal import TerminalReporter
+
+Outcome = Literal["passed", "failed", "warned", "skipped"]
+
+_OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "warned", "skipped")
+_DEVIATION = "known deviation: "
+
+
+@dataclass
+class Result:
+    """The outcome of one check."""
+
+    id: str
+    level: str
+    outcome: Outcome
+    reason: str
+    sent: str
+    received: str
+    seconds: float
+    unproven: bool
+
+    @property
+    def remark(self) -> str:
+        """What stands behind the id in the summary."""
+        if self.reason.startswith(_DEVIATION):
+            return f"  ({self.reason})"
+        if self.outcome == "warned":
+            return "  (reported, not failed)"
+        return "" if self.sent else f"  ({self.reason})"
+
+
+class Results:
+    """The results of all checks of a run.
+
+    Not for other tests: reports without the property "meetgeek.check" do not belong here.
+    """
+
+    def __init__(self) -> None:
+        self._results: dict[str, Result] = {}
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Take the report of one phase of one check; of several, the worst counts.
+
+        Args:
+            report: A report with the properties that the suite attaches.
+        """
+        if report.when != "call" and report.passed:
+            return
+        properties = {name.removeprefix("meetgeek."): str(value) for name, value in report.user_properties}
+        self._results[report.nodeid] = Result(
+            id=properties["check"],
+            level=properties["level"],
+            outcome=_outcome(report),
+            reason=_reason(report, properties),
+            sent=properties.get("sent", ""),
+            received=properties.get("received", ""),
+            seconds=float(properties.get("seconds", "0")),
+            unproven="unproven" in properties,
+        )
+
+    def write(self, path: str) -> None:
+        """Write the JSON report: an array with one object for each check.
+
+        Args:
+            path: The file; missing directories are made.
+        """
+        public = ("id", "level", "outcome", "reason", "sent", "received")
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        array = [{name: getattr(result, name) for name in public} for result in self._ordered()]
+        target.write_text(json.dumps(array, indent=2) + "\n", encoding="utf-8")
+
+    def summarise(self, terminal: TerminalReporter) -> None:
+        """Write the closing table.
+
+        Args:
+            terminal: pytest's.
+        """
+        results = self._ordered()
+        terminal.section("MeetGeek conformance")
+        terminal.line("group     pass  fail  warn  skip")
+        for group in dict.fromkeys(result.id.partition(".")[0] for result in results):
+            outcomes = [result.outcome for result in results if result.id.partition(".")[0] == group]
+            terminal.line(f"{group:<8}" + "".join(f"{outcomes.count(outcome):>6}" for outcome in _OUTCOMES))
+        for result in results:
+            if result.outcome in {"failed", "warned"}:
+                terminal.line(f"  {result.level:<6} {result.id}{result.remark}")
+        slowest = max(results, key=lambda result: result.seconds)
+        if slowest.seconds:
+            terminal.line(f"  slowest acknowledgement: {slowest.seconds:.3f} s ({slowest.id})")
+        unproven = sum(result.unproven for result in results)
+        if unproven:
+            terminal.line(
+                f"  {unproven} refusals seen as 401 only: "
+                "give --meetgeek-handler=module:function to prove that nothing was processed"
+            )
+
+    def _ordered(self) -> list[Result]:
+        order = {check_id: number for number, check_id in enumerate(CHECKS)}
+        return sorted(self._results.values(), key=lambda result: order[result.id])
+
+
+def _outcome(report: pytest.TestReport) -> Outcome:
+    if hasattr(report, "wasxfail"):
+        return "warned" if report.skipped else "failed"
+    return report.outcome
+
+
+def _reason(report: pytest.TestReport, properties: dict[str, str]) -> str:
+    xfail_reason: str = getattr(report, "wasxfail", "")
+    if xfail_reason.startswith(_DEVIATION):
+        return xfail_reason
+    if report.failed and "sent" not in properties:
+        # An error in a fixture, an app that does not start, a deviation that is none any more.
+        return str(report.longrepr).strip().splitlines()[-1]
+    return properties.get("reason", "")

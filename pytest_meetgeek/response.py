@@ -1,0 +1,120 @@
+"""What came back: one answer of a receiver, whatever client fetched it."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+ACKNOWLEDGED = 200
+_SHOWN_BODY = 120
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer of a receiver.
+
+    Args:
+        status: The HTTP status; 500 where the app raised before it answered, 0 where nothing came back at all.
+        headers: Names and values in order.
+        body: The whole body.
+        error: What the app raised, or what broke the connection.
+        seconds: From the first byte sent to the last byte received.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether MeetGeek takes the answer for an acknowledgement: 200, and no body."""
+        return self.status == ACKNOWLEDGED and not self.body
+
+    def describe(self, confidential: tuple[bytes, ...] = ()) -> str:
+        """Say what came back, and where the app raised if it did; several lines.
+
+        Args:
+            confidential: Values to blot out, such as the secret.
+        """
+        body = blot_out(self.body, confidential)
+        if self.status:
+            shown = repr(body[:_SHOWN_BODY].decode("utf-8", "replace")) + ("…" if len(body) > _SHOWN_BODY else "")
+            size = f"{len(self.body)} {'byte' if len(self.body) == 1 else 'bytes'}"
+            lines = [f"HTTP {self.status}, {f'{size} of body: {shown}' if body else 'no body'}"]
+        else:
+            lines = ["no answer"]
+        if self.error is not None:
+            message = blot_out(str(self.error).encode("utf-8", "replace"), confidential).decode("utf-8", "replace")
+            raised = f"{type(self.error).__name__}: {message}" if message else type(self.error).__name__
+            lines.append(f"the app raised {raised}" if self.status else raised)
+            place = origin(self.error)
+            if place and self.status:
+                lines.append(f"at {place}")
+        return "\n    ".join(lines)
+
+
+def blot_out(text: bytes, confidential: tuple[bytes, ...]) -> bytes:
+    """Replace confidential values, so that a receiver that leaks its secret does not leak it into a test's output.
+
+    Args:
+        text: Bytes that may hold them.
+        confidential: The values; under four bytes a value is left alone, since it says nothing.
+    """
+    for value in confidential:
+        if len(value) >= 4:  # noqa: PLR2004  # shorter ones stand in ordinary words by chance
+            text = text.replace(value, b"[secret]")
+    return text
+
+
+def origin(error: BaseException) -> str:
+    """Find the line of the user's own code that raised; of any code, where none of it is theirs.
+
+    Args:
+        error: What was raised.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = str(Path(__file__).parent)
+    foreign = [frame for frame in frames if not frame.filename.startswith(ours)]
+    own = [frame for frame in foreign if "site-packages" not in frame.filename and "/lib/python" not in frame.filename]
+    for frame in reversed(own or foreign):
+        path = Path(frame.filename)
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return f"{shown.as_posix()}:{frame.lineno}"
+    return ""
+
+
+def normalise(answer: object) -> Response:
+    """Turn the answer of any client into a Response.
+
+    Args:
+        answer: A Response, a DeliveryRecord (its last attempt counts), or anything with `status_code` and one of
+            `content`, `data` or `streaming_content`.
+
+    Raises:
+        TypeError: It is none of these.
+    """
+    if isinstance(answer, Response):
+        return answer
+    foreign = cast("Any", answer)
+    attempts = getattr(foreign, "attempts", None)
+    if attempts:
+        return normalise(attempts[-1])
+    status = getattr(foreign, "status_code", None)
+    if not isinstance(status, int):
+        raise TypeError(f"no answer of a known client: {type(answer).__name__} (it needs status_code, and content or data)")
+    headers = tuple((str(name), str(value)) for name, value in dict(getattr(foreign, "headers", {})).items())
+    return Response(status=status, headers=headers, body=_body_of(foreign))
+
+
+def _body_of(answer: Any) -> bytes:  # noqa: ANN401  # any client's answer
+    # Quart's `data` is a coroutine; the bytes lie behind `response`.
+    behind = getattr(answer, "response", None)
+    for holder, name in ((behind, "data"), (answer, "content"), (answer, "data")):
+        found = getattr(holder, name, None)
+        if isinstance(found, bytes):
+            return found
+    return b"".join(answer.streaming_content)

@@ -1,0 +1,218 @@
+"""What the options and ini settings say, checked before anything runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_meetgeek.checks import CHECKS
+from pytest_meetgeek.forgeries import TEST_SECRET
+from pytest_meetgeek.nearest import did_you_mean
+from pytest_meetgeek.spy import Spy
+from pytest_meetgeek.targets import TargetError, load
+from pytest_meetgeek.url_driver import check_url
+
+if TYPE_CHECKING:
+    from pytest_meetgeek.examination import Check
+    from pytest_meetgeek.receiver import Interface
+
+NO_APP = (
+    "no receiver to test: override the fixture meetgeek_app (return an ASGI app, a WSGI app or a URL), "
+    "or give --meetgeek-app=MODULE:APP (ini: meetgeek_app)"
+)
+
+
+class ConfidentialText(str):
+    """A secret that pytest cannot print: its repr, which shows in tracebacks, is blank."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<the secret, not shown>"
+
+
+def option(config: pytest.Config, name: str) -> str:
+    """Read a setting that is both an option and an ini setting; the option wins.
+
+    Args:
+        config: The run.
+        name: As in the ini file.
+    """
+    value: str = config.getoption(name) or config.getini(name)
+    return value
+
+
+def interface(config: pytest.Config) -> Interface:
+    """Read --meetgeek-interface.
+
+    Args:
+        config: The run.
+    """
+    value: Interface = config.getoption("meetgeek_interface")
+    return value
+
+
+def is_strict(config: pytest.Config) -> bool:
+    """Tell whether checks of level SHOULD fail.
+
+    Args:
+        config: The run.
+    """
+    return bool(config.getoption("meetgeek_strict") or config.getini("meetgeek_strict"))
+
+
+def check_settings(config: pytest.Config) -> None:
+    """Check everything that needs no import of the user's code, and make the user's modules importable.
+
+    Args:
+        config: The run.
+
+    Raises:
+        pytest.UsageError: A setting is wrong.
+    """
+    deviations(config)
+    chosen_checks(config)
+    find_secret(config)
+    directory = str(config.invocation_params.dir)
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+        config.add_cleanup(lambda: sys.path.remove(directory) if directory in sys.path else None)
+    if config.getoption("meetgeek_app") and config.args_source is not pytest.Config.ArgsSource.ARGS:
+        # With no other argument only the bundled suite runs, not what testpaths or this directory hold.
+        config.args = []
+
+
+def check_targets(config: pytest.Config) -> None:
+    """Load what the command line names.
+
+    Args:
+        config: The run.
+
+    Raises:
+        pytest.UsageError: It cannot be loaded, or the URL is not on loopback and not allowed.
+    """
+    app = option(config, "meetgeek_app")
+    try:
+        if _is_url(app):
+            check_url(app, config.getoption("meetgeek_allow_host"))
+        elif not config.getoption("collectonly"):
+            load(app)
+            handler = option(config, "meetgeek_handler")
+            if handler:
+                load(handler)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def find_secret(config: pytest.Config) -> str:
+    """Find the shared secret.
+
+    Args:
+        config: The run.
+
+    Raises:
+        pytest.UsageError: The environment variable that was named is not set, or empty.
+    """
+    variable = config.getoption("meetgeek_secret_env")
+    if variable:
+        if not os.environ.get(variable):
+            raise pytest.UsageError(f"--meetgeek-secret-env: the environment variable {variable} is not set, or empty")
+        return ConfidentialText(os.environ[variable])
+    return ConfidentialText(config.getini("meetgeek_secret") or TEST_SECRET)
+
+
+def load_app(config: pytest.Config) -> object:
+    """Find the receiver that the options or the ini file name; the test fails where there is none.
+
+    Args:
+        config: The run.
+    """
+    __tracebackhide__ = True
+    app = option(config, "meetgeek_app")
+    if not app:
+        pytest.fail(NO_APP, pytrace=False)
+    if _is_url(app):
+        return app
+    try:
+        return load(app)
+    except TargetError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def app_module(config: pytest.Config) -> str | None:
+    """Name the app as MODULE:APP, if that is how it was given.
+
+    Args:
+        config: The run.
+    """
+    app = option(config, "meetgeek_app")
+    return None if not app or _is_url(app) else app
+
+
+def watching_spy(config: pytest.Config) -> Spy:
+    """Make a spy that watches the handler, if one was named.
+
+    Args:
+        config: The run.
+    """
+    __tracebackhide__ = True
+    spy = Spy()
+    handler = option(config, "meetgeek_handler")
+    if handler:
+        try:
+            spy.watch(handler)
+        except (TargetError, TypeError) as error:
+            pytest.fail(str(error), pytrace=False)
+    return spy
+
+
+def deviations(config: pytest.Config) -> dict[str, str]:
+    """Read the known deviations: check ids and reasons.
+
+    Args:
+        config: The run.
+
+    Raises:
+        pytest.UsageError: There is no such check, or the reason is missing.
+    """
+    known: dict[str, str] = {}
+    for line in config.getini("meetgeek_deviations"):
+        check_id, _, reason = (part.strip() for part in line.partition(":"))
+        if check_id not in CHECKS:
+            raise pytest.UsageError(f"meetgeek_deviations: unknown check {check_id!r}: {did_you_mean(check_id, CHECKS)}")
+        if not reason:
+            raise pytest.UsageError(f"meetgeek_deviations: {check_id} needs a reason: '{check_id}: why'")
+        known[check_id] = reason
+    return known
+
+
+def chosen_checks(config: pytest.Config) -> list[Check]:
+    """Choose the checks that the pinned version of the catalogue has; all, where none is pinned.
+
+    Args:
+        config: The run.
+
+    Raises:
+        pytest.UsageError: The pin is no version, or older than every check.
+    """
+    pin: str = config.getini("meetgeek_catalogue").strip()
+    if not pin:
+        return list(CHECKS.values())
+    if not re.fullmatch(r"\d+(\.\d+)*", pin):
+        raise pytest.UsageError(f"meetgeek_catalogue: {pin!r} is no version, such as 1.0")
+    chosen = [check for check in CHECKS.values() if _version(check.since) <= _version(pin)]
+    if not chosen:
+        raise pytest.UsageError(f"meetgeek_catalogue: no check is as old as {pin}; the first came with 1.0")
+    return chosen
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+def _is_url(app: str) -> bool:
+    return "://" in app

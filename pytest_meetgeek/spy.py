@@ -1,0 +1,124 @@
+"""Counts the runs of the user's own function, and lets them through."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+from pytest_meetgeek.targets import find_owner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class SpyFailure(RuntimeError):  # noqa: N818  # what it stands for is a failure of the handler
+    """What a handler raises when it was told to fail by `fail_next`."""
+
+
+class Spy:
+    """Counts calls: of a function it watches, or of itself, plugged in as the handler.
+
+    Not a mock: a watched function does its work. `undo` (or the fixture `meetgeek_spy`) puts everything back.
+
+    Attributes:
+        count: How often the function was called, calls made to fail included.
+        calls: The positional and keyword arguments of each call.
+        fail_next: How many of the next calls raise SpyFailure in place of running.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self.fail_next = 0
+        self._undo: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Spy count={self.count}>"
+
+    @property
+    def watching(self) -> bool:
+        """Whether it watches a function."""
+        return bool(self._undo)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # any handler's arguments
+        """Take the place of a handler: note the call.
+
+        Args:
+            args: Kept in `calls`.
+            kwargs: Kept in `calls`.
+
+        Raises:
+            SpyFailure: `fail_next` said so.
+        """
+        self.count += 1
+        self.calls.append((args, kwargs))
+        if self.fail_next > 0:
+            self.fail_next -= 1
+            raise SpyFailure("the handler was made to fail (Spy.fail_next)")
+
+    def watch(self, target: str) -> Self:
+        """Count the runs of a function, sync or async, wherever a module holds it under a global name.
+
+        A reference that is held elsewhere, such as in a router's table, is not seen: watch what the handler calls.
+
+        Args:
+            target: "module:function" or "module:Class.method".
+
+        Raises:
+            TargetError: There is no such function.
+            TypeError: It is not callable.
+        """
+        owner, name = find_owner(target)
+        found = inspect.getattr_static(owner, name)
+        if isinstance(found, staticmethod | classmethod):
+            wrapped: Any = type(found)(self._counting(found.__func__))
+        elif callable(found):
+            wrapped = self._counting(found)
+        else:
+            raise TypeError(f"{target!r} is not a function: {type(found).__name__}")
+        inherited = name not in getattr(owner, "__dict__", {name: found})
+        setattr(owner, name, wrapped)
+        # `from shop.tasks import process` made further references: they are the ones a handler uses.
+        _replace_in_modules(found, wrapped)
+
+        def undo() -> None:
+            if inherited:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, found)
+            # A module that was imported meanwhile took the counting function.
+            _replace_in_modules(wrapped, found)
+
+        self._undo.append(undo)
+        return self
+
+    def undo(self) -> None:
+        """Put every watched function back."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def asynchronous(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function's arguments
+                self(*args, **kwargs)
+                return await function(*args, **kwargs)
+
+            return asynchronous
+
+        @functools.wraps(function)
+        def synchronous(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function's arguments
+            self(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        return synchronous
+
+
+def _replace_in_modules(old: object, new: object) -> None:
+    for module in list(sys.modules.values()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is old:
+                setattr(module, name, new)

@@ -1,0 +1,55 @@
+"""Hypothesis strategies for the tests of a receiver; importing this module imports Hypothesis."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as some
+
+from pytest_meetgeek.forgeries import TAMPERINGS
+from pytest_meetgeek.meetgeek import FAILED, SUCCEEDED, MeetGeek
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from pytest_meetgeek.request import WebhookRequest
+
+
+def meeting_ids() -> SearchStrategy[str]:
+    """Draw meeting ids as MeetGeek documents them: UUIDs."""
+    return some.uuids().map(str)
+
+
+def raw_bodies() -> SearchStrategy[bytes]:
+    """Draw bodies: the documented events in any spacing and escaping, other JSON, and any bytes."""
+    succeeded = some.builds(lambda meeting_id: {"message": SUCCEEDED, "meeting_id": meeting_id}, meeting_ids())
+    plain = some.none() | some.booleans() | some.integers() | some.text()
+    anything = some.recursive(plain, lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner), max_leaves=5)
+    spelled = some.builds(
+        lambda event, indent, ascii_only: json.dumps(event, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "replace"),
+        succeeded | some.just({"message": FAILED}) | anything,
+        some.none() | some.integers(min_value=0, max_value=4),
+        some.booleans(),
+    )
+    return spelled | some.binary()
+
+
+def deliveries(secret: str | bytes) -> SearchStrategy[WebhookRequest]:
+    """Draw genuine requests: both documented events, and any body, truly signed.
+
+    Args:
+        secret: The shared secret.
+
+    Raises:
+        TypeError: The secret is neither `str` nor `bytes`.
+        ValueError: The secret is empty.
+    """
+    __tracebackhide__ = True
+    meetgeek = MeetGeek(secret)
+    return meeting_ids().map(meetgeek.analyzed) | some.builds(meetgeek.failed) | raw_bodies().map(meetgeek.raw)
+
+
+def tamperings() -> SearchStrategy[str]:
+    """Draw the ids of tamperings that must be refused."""
+    return some.sampled_from([tampering.id for tampering in TAMPERINGS.values() if tampering.level == "MUST"])

@@ -1,0 +1,80 @@
+"""Sends a request to a live receiver over HTTP: exact bytes, no redirect followed, loopback unless allowed."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import time
+from collections.abc import Collection
+from urllib.parse import SplitResult, urlsplit
+
+from pytest_meetgeek.request import WebhookRequest
+from pytest_meetgeek.response import Response
+
+
+def check_url(url: str, allow_hosts: Collection[str]) -> SplitResult:
+    """Take a URL apart, and refuse to leave this machine unasked: the suite sends forgeries by the hundred.
+
+    Args:
+        url: An http or https URL.
+        allow_hosts: Hosts that are not loopback and that may be sent to all the same.
+
+    Raises:
+        ValueError: It is no such URL, or its host is neither loopback nor allowed.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError(f"not an http or https URL: {url!r}")
+    if not _is_loopback(host) and host not in {allowed.lower() for allowed in allow_hosts}:
+        raise ValueError(
+            f"{host} is not a loopback address, and hundreds of forged requests would go there: "
+            f"allow it with --meetgeek-allow-host={host} (allow_hosts={(host,)!r})"
+        )
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def send_url(parts: SplitResult, request: WebhookRequest, path: str, timeout: float) -> Response:
+    """Send one request on a connection of its own; a broken connection is a Response with status 0 and the error.
+
+    Args:
+        parts: The URL; its path is not used.
+        request: What to send; in pieces (chunked) if it has `chunks`.
+        path: Where to send it.
+        timeout: Seconds to wait for the connection, and for each piece of the answer.
+    """
+    began = time.perf_counter()
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        _write(connection, request, path)
+        answer = connection.getresponse()
+        body = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        return Response(0, error=error, seconds=time.perf_counter() - began)
+    finally:
+        connection.close()
+    return Response(answer.status, tuple(answer.getheaders()), body, None, time.perf_counter() - began)
+
+
+def _write(connection: http.client.HTTPConnection, request: WebhookRequest, path: str) -> None:
+    named = {name.lower() for name, _ in request.headers}
+    connection.putrequest(request.method, path, skip_host="host" in named, skip_accept_encoding=True)
+    for name, value in request.headers:
+        connection.putheader(name, value.encode("latin-1"))
+    if request.chunks:
+        connection.putheader("Transfer-Encoding", "chunked")
+        # An empty chunk would end the body.
+        connection.endheaders([piece for piece in request.pieces() if piece], encode_chunked=True)
+    else:
+        connection.putheader("Content-Length", str(len(request.body)))
+        connection.endheaders(request.body)

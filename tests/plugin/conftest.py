@@ -1,0 +1,14 @@
+"""Makes the receivers of this folder importable, here and in what the tests start."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def importable_in_subprocesses(monkeypatch):
+    """What pytester starts finds the receivers of this folder too."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))

@@ -1,0 +1,30 @@
+"""Right receivers of every framework pass the whole suite, strictly, through the plugin."""
+
+import pytest
+from plugin_frameworks import FRAMEWORKS, PATH
+
+CONFTEST = """
+    import plugin_frameworks
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def meetgeek_app():
+        return plugin_frameworks.{name}()
+"""
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_right_receiver_passes_strictly(name, pytester):
+    pytester.makeconftest(CONFTEST.format(name=name))
+    pytester.makepyfile("def test_receiver(meetgeek_check): meetgeek_check()")
+    # The in-process tests all passed; a subprocess gives each framework a fresh interpreter, Django's settings included.
+    result = pytester.runpytest_subprocess(
+        "--meetgeek-strict",
+        f"--meetgeek-path={PATH}",
+        "--meetgeek-handler=plugin_frameworks:process",
+        "-pno:cacheprovider",
+        "-Werror",
+        "-pno:asyncio",
+    )
+    wsgi = name in {"plain_wsgi", "flask", "django_wsgi", "falcon_wsgi"}
+    result.assert_outcomes(passed=70 if wsgi else 72, skipped=4 if wsgi else 2)
