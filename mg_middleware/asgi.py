@@ -101,7 +101,19 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
             return
 
         delivery = Delivery(body.chunks, body.size, received.decode(), key.key_id)
-        await self._deliver(scope, receive, send, body, delivery)
+        app = self.app
+        if self._once_per_meeting is not None:
+            admission = await self._once_per_meeting.admit(delivery, app)
+            if isinstance(admission, Refusal):
+                await self._refuse(scope, send, admission, body.size, key.key_id)
+                return
+            app = admission
+        self._report(scope, ACCEPTED, None, body.size, key.key_id)
+        await app(
+            {**scope, DELIVERY_KEY: delivery},
+            _replaying(body.chunks, receive),
+            acknowledging_send(send) if self._acknowledge else send,
+        )
 
     async def _read(self, receive: Receive, body: Body) -> Refusal | None:
         """Receive the body to its end; a refusal if there is none, or if it is over the limit."""
@@ -116,22 +128,6 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
                 return BODY_TOO_LARGE
             more_body = event.get("more_body", False)
         return None
-
-    async def _deliver(self, scope: Scope, receive: Receive, send: Send, body: Body, delivery: Delivery) -> None:
-        """Run the application, unless this meeting was processed or is being processed."""
-        app = self.app
-        if self._once_per_meeting is not None:
-            admission = await self._once_per_meeting.admit(delivery, app)
-            if isinstance(admission, Refusal):
-                await self._refuse(scope, send, admission, body.size, delivery.key_id)
-                return
-            app = admission
-        self._report(scope, ACCEPTED, None, body.size, delivery.key_id)
-        await app(
-            {**scope, DELIVERY_KEY: delivery},
-            _replaying(body.chunks, receive),
-            acknowledging_send(send) if self._acknowledge else send,
-        )
 
     async def _refuse(
         self, scope: Scope, send: Send, refusal: Refusal, body_size: int = 0, key_id: str | None = None
