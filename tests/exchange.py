@@ -124,10 +124,6 @@ class Stream:
         return chunk[:size]
 
 
-class NoStream:
-    """A `wsgi.input` that must be left alone."""
-
-
 def wsgi_environ(fields=(), stream=None, **changes):
     environ = {
         "REQUEST_METHOD": "POST",
