@@ -205,7 +205,7 @@ def compared(monkeypatch, keys, received):
         return hmac.compare_digest(left, right)
 
     monkeypatch.setattr(signature, "compare_digest", compare_digest)
-    return matching_key(keys, [hash_of(key, SUCCEEDED) for key in keys], received), calls
+    return matching_key([(key, hash_of(key, SUCCEEDED)) for key in keys], received), calls
 
 
 @pytest.mark.parametrize("position", [0, 1, 2, None], ids=["first", "middle", "last", "none"])
