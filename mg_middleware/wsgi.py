@@ -94,11 +94,12 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         `read(size)` is the only way that every server's stream has: without a size it may wait for ever. A stream that
         the server ends is read to its end, any other never past the declared length.
         """
-        most = _READ_SIZE if self._limit >= _READ_SIZE else int(self._limit) + 1
         expected = length or 0
-        while terminated or body.size < expected:
+        end = self._limit + 1 if terminated else expected  # one byte over the limit tells that it is too much
+        while body.size < end:
+            remaining = end - body.size
             try:
-                chunk = stream.read(most if terminated else min(expected - body.size, most))
+                chunk = stream.read(_READ_SIZE if remaining > _READ_SIZE else int(remaining))
             except (OSError, ValueError):  # how servers tell of a client that left or broke the framing
                 return INCOMPLETE_BODY
             if not chunk:
