@@ -100,7 +100,7 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
             remaining = end - body.size
             try:
                 chunk = stream.read(_READ_SIZE if remaining > _READ_SIZE else int(remaining))
-            except (OSError, ValueError):  # how servers tell of a client that left or broke the framing
+            except _read_errors():
                 return INCOMPLETE_BODY
             if not chunk:
                 break
@@ -160,6 +160,13 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
     def _describe(request: WSGIEnvironment) -> tuple[str, str, str]:
         client = request.get("REMOTE_ADDR") or "an unknown client"
         return request["REQUEST_METHOD"], request.get("PATH_INFO", ""), client
+
+
+def _read_errors() -> tuple[type[Exception], ...]:
+    """Name the errors by which servers tell of a client that left or broke the framing."""
+    from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 - needed only once a read has failed
+
+    return OSError, ValueError, ClientDisconnected
 
 
 def _keys_for(secret: Any) -> tuple[Key, ...]:  # noqa: ANN401 - Secrets or None, or an awaitable by mistake

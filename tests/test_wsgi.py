@@ -12,6 +12,7 @@ from cases import FAILED, GENUINE, OTHER_SECRET, SECRET, SUCCEEDED, signature_of
 from exchange import PATH, StartResponse, Stream, each, wsgi_environ
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.middleware.lint import LintMiddleware
 
 from mg_middleware import MeetGeekWSGIMiddleware, Outcome, Verdict, delivery_of
@@ -212,6 +213,7 @@ READ_ERRORS = {
     "io.UnsupportedOperation": io.UnsupportedOperation(),
     "ValueError": ValueError("invalid chunk"),
     "UnicodeDecodeError": UnicodeDecodeError("ascii", b"", 0, 0, "chunk size"),
+    "werkzeug's ClientDisconnected": ClientDisconnected(),
 }
 
 
