@@ -110,12 +110,13 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         `read(size)` is the only way that every server's stream has: without a size it may wait for ever. A stream that
         the server ends is read to its end, any other never past the declared length.
         """
-        most = _READ_SIZE if self._limit >= _READ_SIZE else int(self._limit) + 1
         expected = length or 0
-        while terminated or body.size < expected:
+        end = self._limit + 1 if terminated else expected  # one byte over the limit tells that it is too much
+        while body.size < end:
+            remaining = end - body.size
             try:
-                chunk = stream.read(most if terminated else min(expected - body.size, most))
-            except (OSError, ValueError):  # how servers tell of a client that left or broke the framing
+                chunk = stream.read(_READ_SIZE if remaining > _READ_SIZE else int(remaining))
+            except _read_errors():
                 return INCOMPLETE_BODY
             if not chunk:
                 break
@@ -153,6 +154,13 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
     def _describe(request: WSGIEnvironment) -> tuple[str, str, str]:
         client = request.get("REMOTE_ADDR") or "an unknown client"
         return request["REQUEST_METHOD"], request.get("PATH_INFO", ""), client
+
+
+def _read_errors() -> tuple[type[Exception], ...]:
+    """Name the errors by which servers tell of a client that left or broke the framing."""
+    from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 - needed only once a read has failed
+
+    return OSError, ValueError, ClientDisconnected
 
 
 def _keys_for(secret: Any) -> tuple[Key, ...]:  # noqa: ANN401 - Secrets or None, or an awaitable by mistake
