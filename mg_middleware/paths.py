@@ -24,7 +24,7 @@ _is_plain = re.compile(_PLAIN_PATH).fullmatch
 _LONGEST_READ = 2048
 
 # Route patterns, dot segments and URLs: they would be compared letter by letter, and guard nothing.
-_NO_PLAIN_PATH = re.compile(r"[*?#<>{}]|://|(?:^|/)\.\.(?:/|$)")
+_NO_PATH = re.compile(r"[*?#<>{}]|^[^/]*:|(?:^|/)\.\.(?:/|$)")
 
 # One for a server that decodes less than all (cheroot leaves %2F), one for what was encoded twice, one to spare.
 _DECODING_ROUNDS = 3
@@ -110,9 +110,10 @@ def _prefix_of(path: object) -> str:
         raise TypeError(f"paths takes str, not {type(path).__name__}")
     if not path.strip():
         raise ConfigurationError("paths holds a blank path; to guard everything, leave paths out")
-    if _NO_PLAIN_PATH.search(path):
+    decoded = unquote(path)
+    if _NO_PATH.search(decoded):
         raise ConfigurationError(f"paths takes plain paths, not patterns, dot segments or URLs: {path!r}")
-    return _canonical(unquote(path))
+    return _canonical(decoded)
 
 
 def _behind(mount: str, path: str) -> str:
