@@ -86,7 +86,8 @@ class GuardedPaths:
         if not found:
             if not mount:
                 return False
-            if not is_ours_or_odd(mount.rstrip("/") + path) and not is_ours_or_odd(_behind(mount.lower(), path.lower())):
+            whole, rest = mount.rstrip("/") + path, _behind(mount.lower(), path.lower())
+            if not is_ours_or_odd(whole) and not is_ours_or_odd(rest):
                 return False
         if len(path) + len(mount) > _LONGEST_READ:
             return True
