@@ -7,6 +7,7 @@ then put into a scope or environ as servers do it. None is signed.
 from contextlib import suppress
 from urllib.parse import quote, unquote, unquote_to_bytes
 
+import pytest
 from hypothesis import assume, find, given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,18 @@ def test_the_same_requests_find_the_way_round_a_guard_that_compares_strings(fram
         lambda request: run_unsigned(framework, request, guarded),
         settings=settings(max_examples=5_000, database=None, derandomize=True),
     )
+
+
+@pytest.mark.parametrize(
+    "header", ["x-vhm-root", "x-forwarded-prefix", "x-script-name", "x-original-url", "x-rewrite-url"]
+)
+@pytest.mark.parametrize(
+    ("value", "path"), [("/webhooks", "/meetgeek"), ("/webhooks/meet", "geek"), ("/webhooks/meetgeek", "/")]
+)
+def test_no_header_moves_a_request_to_the_handler(framework, header, value, path):
+    with suppress(Exception):
+        framework.ask(path, headers=[(header, value)])
+    assert framework.handled == []
 
 
 SEGMENTS = st.sampled_from(["webhooks", "meetgeek", "api"]) | st.from_regex("[a-zA-Z0-9_-]{1,8}", fullmatch=True)
