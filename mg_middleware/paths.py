@@ -21,18 +21,18 @@ _PLAIN_PATH = r"(?:/[A-Za-z0-9_~!$&'()*+,=:-][A-Za-z0-9_~!$&'()*+,=:.@-]*+)*+/?"
 _is_plain = re.compile(_PLAIN_PATH).fullmatch
 
 # A longer odd spelling is guarded unread, in characters: no route looks like that, and every reading costs time.
-_LONGEST_READ = 4096
+_LONGEST_READ = 2048
 
 # Route patterns, dot segments and URLs: they would be compared letter by letter, and guard nothing.
-_NO_PLAIN_PATH = re.compile(r"[*?#<>{}]|://|(?:^|/)\.\.(?:/|$)")
+_NO_PATH = re.compile(r"[*?#<>{}]|^[^/]*:|(?:^|/)\.\.(?:/|$)")
 
 # One for a server that decodes less than all (cheroot leaves %2F), one for what was encoded twice, one to spare.
 _DECODING_ROUNDS = 3
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _AUTHORITY = re.compile(r"[/\\]{2,}[^/\\]*+")
+_SEGMENT_TAIL = re.compile(r"[;?#\x00-\x1f\x7f][^/\\]*+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*+:")
-_PARAMETERS = re.compile(r"[;?#][^/]*+")
 # Control characters, white space, and what decoders put in the place of bytes that they cannot read.
 _DROPPED = re.compile(r"[\x00-\x20\x7f-\x9f\s\ufffd\ud800-\udfff]")
 # `re.IGNORECASE` takes these two for the letter i, case folding does not.
@@ -79,24 +79,28 @@ class GuardedPaths:
         Returns:
             True if the request must be verified.
         """
-        if not mount:
-            found = self._is_ours_or_odd(path)
-            if not found:
+        is_ours_or_odd = self._is_ours_or_odd
+        found = is_ours_or_odd(path)
+        if found and found.end():
+            return True  # one of ours, spelt as it was given: for an odd spelling nothing but a look-ahead matches
+        if not found:
+            if not mount:
                 return False
-            if found.end():
-                return True  # one of ours, spelt as it was given: for an odd spelling nothing but a look-ahead matches
-        if len(path) + len(mount) > _LONGEST_READ and not (_is_plain(path) and _is_plain(mount)):
+            whole, rest = mount.rstrip("/") + path, _behind(mount.lower(), path.lower())
+            if not is_ours_or_odd(whole) and not is_ours_or_odd(rest):
+                return False
+        if len(path) + len(mount) > _LONGEST_READ:
             return True
+        readings = _readings(path) | _readings(_behind(mount, path)) if mount else _readings(path)
         mounts = _readings(mount)
-        return any(self._cover(reading, mounted_at) for reading in _readings(path) for mounted_at in mounts)
+        return any(self._cover(reading, mounted_at) for reading in readings for mounted_at in mounts)
 
     def _cover(self, reading: str, mounted_at: str) -> bool:
         mount = mounted_at.rstrip("/")
         whole = mount + reading
         if reading.startswith(self._prefixes) or whole.startswith(self._prefixes):
             return True
-        # Litestar cuts at the first occurrence of the mount, wherever it is; Quart and Django cut within segments, too.
-        if mount and any(mount + prefix in reading or mount + prefix[1:] in reading for prefix in self._prefixes):
+        if mount and _behind(mount, reading).startswith(self._prefixes):
             return True
         # Whatever a router makes of "..", it only takes segments away: the guarded ones must be there in their order.
         return "/../" in whole and any(_stand_in_order(prefix, whole) for prefix in self._prefixes)
@@ -107,27 +111,37 @@ def _prefix_of(path: object) -> str:
         raise TypeError(f"paths takes str, not {type(path).__name__}")
     if not path.strip():
         raise ConfigurationError("paths holds a blank path; to guard everything, leave paths out")
-    if _NO_PLAIN_PATH.search(path):
+    decoded = unquote(path)
+    if _NO_PATH.search(decoded):
         raise ConfigurationError(f"paths takes plain paths, not patterns, dot segments or URLs: {path!r}")
-    return _canonical(unquote(path))
+    return _canonical(decoded)
+
+
+def _behind(mount: str, path: str) -> str:
+    """Cut the mount off a path: wherever it stands, as Litestar does, and within a segment, as Quart and Django do."""
+    return f"/{path.partition(mount)[2].lstrip('/')}"
 
 
 def _readings(path: str) -> set[str]:
     """Give each reading of a path as a text with one slash before, between and after its segments."""
     if _is_plain(path):
         return {path.rstrip("/").lower() + "/"}
-    spellings: set[str] = set()
-    for text in (path, _decode_again(path)):
-        decoded = text
-        for _ in range(_DECODING_ROUNDS):
-            decoded = unquote(decoded, errors="ignore")
-        # A control character may be dropped (by urlsplit, in Quart) or end the path (a C string); "//host/path" may
-        # mean "/path".
-        spellings |= {decoded, _CONTROL_CHARACTER.sub(";", decoded), _AUTHORITY.sub("", decoded, count=1)}
-    return {_canonical(spelling) for spelling in spellings}
+    texts = {_decode(text) for text in {path, _decode_latin_1(path)}}
+    # Each line adds what one more reader makes of them: "//host/path" may mean "/path"; a control character may be
+    # dropped (by urlsplit, in Quart) or end the text (in C); a segment may have parameters, or a query may be left.
+    texts |= {_AUTHORITY.sub("", text, count=1) for text in texts}
+    texts |= {_CONTROL_CHARACTER.sub("", text) for text in texts}
+    texts |= {_SEGMENT_TAIL.sub("", text) for text in texts}
+    return {_canonical(text) for text in texts}
 
 
-def _decode_again(path: str) -> str:
+def _decode(text: str) -> str:
+    for _ in range(_DECODING_ROUNDS):
+        text = unquote(text, errors="ignore")
+    return text
+
+
+def _decode_latin_1(path: str) -> str:
     """Turn a WSGI string into text (PEP 3333), dropping bytes that are no UTF-8 as Bottle does."""
     try:
         return path.encode("latin-1").decode("utf-8", errors="ignore")
@@ -136,8 +150,7 @@ def _decode_again(path: str) -> str:
 
 
 def _canonical(text: str) -> str:
-    text = _PARAMETERS.sub("", text.replace("\\", "/"))
-    text = _DROPPED.sub("", text).translate(_TURKISH_I).casefold()
+    text = _DROPPED.sub("", text.replace("\\", "/")).translate(_TURKISH_I).casefold()
     if _SCHEME.match(text):
         # Where the host ends depends on the reader: like "..", it may take away any number of segments.
         text = _SCHEME.sub("/../", text, count=1)

@@ -12,7 +12,19 @@ from django.views.decorators.csrf import csrf_exempt
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware
 
 
+@csrf_exempt
+async def answer_stream(request):
+    # Django listens for a disconnect while an asynchronous view runs.
+    await asyncio.sleep(0.05)
+    return StreamingHttpResponse(PIECES["asgi" if hasattr(request, "scope") else "wsgi"]())
+
+
+PIECES = {}
+
+
 def configure(record, other_routes):
+    """Settings are one for the process: whichever application is built first makes them for both."""
+
     @csrf_exempt
     def receive_webhook(request):
         record(request, request.body)
@@ -21,31 +33,21 @@ def configure(record, other_routes):
     def answer_elsewhere(request):
         return HttpResponse("elsewhere")
 
-    settings.configure(
-        SECRET_KEY="only for the tests",
-        ALLOWED_HOSTS=["*"],
-        ROOT_URLCONF=(
-            re_path(r"(?i)^webhooks/meetgeek/?$", receive_webhook),
-            path("webhooks/meetgeek/stream", answer_stream),
-            *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
-        ),
-    )
-
-
-@csrf_exempt
-async def answer_stream(request):
-    # Django listens for a disconnect while an asynchronous view runs.
-    await asyncio.sleep(0.05)
-    return StreamingHttpResponse(PIECES[hasattr(request, "scope")]())
-
-
-PIECES = {}
+    if not settings.configured:
+        settings.configure(
+            SECRET_KEY="only for the tests",
+            ALLOWED_HOSTS=["*"],
+            ROOT_URLCONF=(
+                re_path(r"(?i)^webhooks/meetgeek/?$", receive_webhook),
+                path("webhooks/meetgeek/stream", answer_stream),
+                *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
+            ),
+        )
 
 
 def build_asgi(record, pieces, other_routes):
-    PIECES[True] = pieces
-    if not settings.configured:
-        configure(record, other_routes)
+    PIECES["asgi"] = pieces
+    configure(record, other_routes)
     return get_asgi_application()
 
 
@@ -54,9 +56,8 @@ def guard_asgi(app):
 
 
 def build_wsgi(record, pieces, other_routes):
-    PIECES[False] = pieces
-    if not settings.configured:
-        configure(record, other_routes)
+    PIECES["wsgi"] = pieces
+    configure(record, other_routes)
     return get_wsgi_application()
 
 
