@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from wsgiref.validate import validator
 
@@ -27,6 +29,9 @@ from once_per_meeting import (
 )
 
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, MemoryStore, RedisStore, SQLiteStore
+
+
+WORKER = Path(__file__).with_name("worker.py")
 
 
 class RedisServer:
@@ -79,14 +84,26 @@ class RedisServer:
                     client.pexpire(key, left - round(seconds * 1000))
 
 
-@pytest.fixture(scope="session")
-def session_redis_server(tmp_path_factory):
+def start_redis_server(folder):
     if shutil.which("redis-server") is None:
         reason = "the program redis-server is not on PATH (Debian's package redis-server has it)"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    return RedisServer(folder)
+
+
+@pytest.fixture(scope="session")
+def session_redis_server(tmp_path_factory):
+    server = start_redis_server(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server_to_stop(tmp_path):
+    """A server of the test's own."""
+    server = start_redis_server(tmp_path)
     yield server
     server.stop()
 
@@ -189,3 +206,60 @@ class Protocol:
 @pytest.fixture(params=["ASGI on asyncio", "ASGI on trio", "WSGI"])
 def protocol(request):
     return Protocol(request.param)
+
+
+class Workers:
+    """Receiver processes that begin together."""
+
+    def __init__(self, folder):
+        self.log = folder / "runs.log"
+        self.processes = []
+
+    def start(self, store, location, protocol, meetings, at_once, lease=60, seconds=0.0):
+        task = {
+            "store": store,
+            "location": str(location),
+            "protocol": protocol,
+            "meetings": meetings,
+            "at_once": at_once,
+            "lease": lease,
+            "seconds": seconds,
+            "log": str(self.log),
+        }
+        process = subprocess.Popen(
+            [sys.executable, WORKER, json.dumps(task)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.processes.append(process)
+        return process
+
+    def go(self):
+        for process in self.processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in self.processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+
+    def statuses(self):
+        return [status for process in self.processes for status in json.loads(process.communicate()[0])]
+
+    def runs(self):
+        return Counter(self.log.read_text().split()) if self.log.exists() else Counter()
+
+
+@pytest.fixture
+def workers(tmp_path):
+    workers = Workers(tmp_path)
+    yield workers
+    for process in workers.processes:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def shared(request, tmp_path):
+    """A store that processes share: its kind, and where it is."""
+    if request.param == "sqlite":
+        return "sqlite", tmp_path / "deliveries.sqlite3"
+    return "redis", request.getfixturevalue("redis_server").url
