@@ -30,7 +30,6 @@ from once_per_meeting import (
 
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, MemoryStore, RedisStore, SQLiteStore
 
-
 WORKER = Path(__file__).with_name("worker.py")
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import NamedTuple
 
-import anyio
+import anyio.lowlevel
 
 SECRET = "made-up secret"
 SUCCEEDED = "File analyzed successfully"
@@ -153,15 +153,15 @@ class CoroutineStore:
         self.store = store
 
     async def claim(self, key):
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return self.store.claim(key)
 
     async def complete(self, key, token):
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         self.store.complete(key, token)
 
     async def release(self, key, token):
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         self.store.release(key, token)
 
 

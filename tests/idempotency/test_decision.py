@@ -1,6 +1,7 @@
 """The decision against a model: no completed meeting twice within its time, no event lost that was not processed."""
 
 import logging
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -147,8 +148,6 @@ class MemoryMachine(OncePerMeetingMachine):
 
 class SQLiteMachine(OncePerMeetingMachine):
     def make_store(self):
-        import tempfile
-
         self.folder = tempfile.TemporaryDirectory()
         return SQLiteStore(f"{self.folder.name}/deliveries.sqlite3", ttl=TTL, lease=LEASE)
 

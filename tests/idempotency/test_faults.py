@@ -20,14 +20,14 @@ def make(shared, **options):
 def test_a_delivery_whose_process_was_killed_is_processed_again_after_the_lease(protocol, shared, workers):
     bodies = []
     guarded = protocol.guard(lambda body: bodies.append(body) or 200, idempotency_store=make(shared))
-    killed = workers.start(*shared, "WSGI", ["m-1"], at_once=1, lease=1.5, seconds=60)
+    killed = workers.start(*shared, "WSGI", ["m-1"], at_once=1, lease=2.5, seconds=60)
     workers.go()
     while not workers.runs():
         time.sleep(0.01)
     killed.kill()
     killed.wait()
     answer = protocol.deliver(guarded, succeeded())
-    assert (answer.status, answer.headers["retry-after"]) in {(409, "1"), (409, "2")}
+    assert (answer.status, answer.headers["retry-after"]) in {(409, "1"), (409, "2"), (409, "3")}
     time.sleep(float(answer.headers["retry-after"]))
     assert protocol.deliver(guarded, succeeded()).body == b"done"
     assert protocol.deliver(guarded, succeeded()).body == b""
@@ -67,10 +67,10 @@ def test_a_corrupt_file_is_survived(protocol, tmp_path, caplog):
 def test_a_full_disk_loses_nothing(protocol, tmp_path, caplog, monkeypatch):
     path = tmp_path / "deliveries.sqlite3"
     SQLiteStore(path).claim("first")
-    monkeypatch.setattr(sqlite_file, "_SETTINGS", (*sqlite_file._SETTINGS, "PRAGMA max_page_count = 5"))
+    monkeypatch.setattr(sqlite_file, "SETTINGS", (*sqlite_file.SETTINGS, "PRAGMA max_page_count = 5"))
     bodies = set()
     guarded = protocol.guard(lambda body: bodies.add(body) or 200, idempotency_store=SQLiteStore(path))
-    meetings = [succeeded(f"m-{number}") for number in range(200)]
+    meetings = [succeeded(f"m-{number}") for number in range(60)]
     assert {protocol.deliver(guarded, body).status for body in meetings} == {200}
     assert bodies == set(meetings)
     assert "database or disk is full" in caplog.text

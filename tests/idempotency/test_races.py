@@ -24,7 +24,7 @@ def test_eight_processes_get_one_meeting_eight_times_each_and_run_it_once(worker
 def test_eight_processes_get_a_thousand_meetings_each_and_run_each_once(workers, shared):
     meetings = [f"m-{number}" for number in range(1000)]
     for process in range(8):
-        shuffled = random.Random(process).sample(meetings, 1000)
+        shuffled = random.Random(process).sample(meetings, 1000)  # noqa: S311 - no secret
         workers.start(*shared, ["ASGI", "WSGI"][process % 2], shuffled, at_once=4)
     workers.go()
     statuses = Counter(workers.statuses())

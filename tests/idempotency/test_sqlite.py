@@ -1,5 +1,6 @@
 """What only the SQLite store does: a private file, shared by processes, that may go wrong."""
 
+import contextlib
 import gc
 import os
 import sqlite3
@@ -13,12 +14,24 @@ import weakref
 import pytest
 
 from mg_middleware import ConfigurationError, SQLiteStore
-from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, StoreError, store_key
+from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, StoreError, sqlite_file, store_key
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "deliveries.sqlite3"
+
+
+def names(folder):
+    return [entry.name for entry in folder.iterdir()]
+
+
+@contextlib.contextmanager
+def connections_of(factory):
+    connect = sqlite3.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *arguments, **options: connect(*arguments, factory=factory, **options))
+        yield
 
 
 def complete(store, *keys):
@@ -33,7 +46,7 @@ def test_the_files_belong_to_their_owner_alone_even_under_a_lax_umask(path):
         complete(store, "key")
     finally:
         os.umask(umask)
-    modes = {name: stat.S_IMODE((path.parent / name).stat().st_mode) for name in os.listdir(path.parent)}
+    modes = {name: stat.S_IMODE((path.parent / name).stat().st_mode) for name in names(path.parent)}
     assert modes == dict.fromkeys([path.name, f"{path.name}-wal", f"{path.name}-shm"], 0o600)
 
 
@@ -60,7 +73,7 @@ def test_a_store_that_is_dropped_closes_its_connection(path):
     del store
     gc.collect()
     assert dropped() is None
-    assert os.listdir(path.parent) == [path.name]  # SQLite removes -wal and -shm with its last connection
+    assert names(path.parent) == [path.name]  # SQLite removes -wal and -shm with its last connection
 
 
 def test_the_path_may_be_relative_and_the_directory_change(path, monkeypatch):
@@ -68,7 +81,7 @@ def test_the_path_may_be_relative_and_the_directory_change(path, monkeypatch):
     store = SQLiteStore(path.name)
     monkeypatch.chdir("/")
     complete(store, "key")
-    assert os.listdir(path.parent)
+    assert path.name in names(path.parent)
 
 
 def symbolic_link(path):
@@ -114,7 +127,7 @@ def test_an_sqlite_without_returning_is_refused(path, monkeypatch):
 
 
 def remove(path):
-    for name in os.listdir(path.parent):
+    for name in names(path.parent):
         (path.parent / name).unlink()
 
 
@@ -161,15 +174,13 @@ def test_a_corrupt_file_is_an_error_until_it_is_removed(path):
 
 
 def test_a_full_disk_is_an_error_and_passes_with_it(path, monkeypatch):
-    from mg_middleware.idempotency import sqlite_file
-
-    settings = sqlite_file._SETTINGS
+    settings = sqlite_file.SETTINGS
     SQLiteStore(path).claim("first")
-    monkeypatch.setattr(sqlite_file, "_SETTINGS", (*settings, "PRAGMA max_page_count = 5"))
+    monkeypatch.setattr(sqlite_file, "SETTINGS", (*settings, "PRAGMA max_page_count = 5"))
     store = SQLiteStore(path)
     with pytest.raises(sqlite3.OperationalError, match="full"):
         complete(store, *map(str, range(1000)))
-    monkeypatch.setattr(sqlite_file, "_SETTINGS", settings)
+    monkeypatch.setattr(sqlite_file, "SETTINGS", settings)
     complete(store, *map(str, range(2000, 2010)))
 
 
@@ -210,18 +221,36 @@ def test_a_key_released_while_it_was_claimed_is_free_in_a_moment(path):
     store = SQLiteStore(path)
     store.claim("key")
 
+    store.close()
+
     class Between(sqlite3.Connection):
         def execute(self, statement, *arguments):
             if statement.startswith("SELECT token"):
                 super().execute("DELETE FROM deliveries")
             return super().execute(statement, *arguments)
 
-    store.close()
-    connect = sqlite3.connect
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite3, "connect", lambda *arguments, **options: connect(*arguments, factory=Between, **options))
+    with connections_of(Between):
         assert store.claim("key") == InProgress(0.0)
-    store.close()
+        store.close()
+
+
+def test_a_file_that_another_process_prepares_is_waited_for(path):
+    class RefusedAtFirst(sqlite3.Connection):
+        refusals = 2
+
+        def execute(self, statement, *arguments):
+            if statement.startswith("PRAGMA journal_mode") and RefusedAtFirst.refusals:
+                RefusedAtFirst.refusals -= 1
+                refusal = sqlite3.OperationalError("database is locked")
+                refusal.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise refusal
+            return super().execute(statement, *arguments)
+
+    store = SQLiteStore(path)
+    with connections_of(RefusedAtFirst):
+        assert isinstance(store.claim("key"), Claimed)
+        store.close()
+    assert RefusedAtFirst.refusals == 0
 
 
 def test_what_has_run_out_is_removed_as_it_goes(path, clock):
@@ -269,7 +298,8 @@ for number in range(10):
     if child == 0:
         key = f"child {number}"
         store.complete(key, store.claim(key).token)
-        os._exit(0 if type(store.claim("before")).__name__ == type(store.claim(key)).__name__ == "AlreadyComplete" else 1)
+        known = [type(store.claim(name)).__name__ for name in ("before", key)]
+        os._exit(0 if known == ["AlreadyComplete", "AlreadyComplete"] else 1)
     children.append(child)
     time.sleep(0.005)
 codes = {os.waitpid(child, 0)[1] for child in children}
