@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mg_middleware.idempotency.calls import StoreCalls, execution_of
 from mg_middleware.idempotency.decision import ClaimedDelivery, key_to_claim
 from mg_middleware.idempotency.event_loop import EventLoopCalls
 
@@ -30,7 +31,9 @@ class OncePerMeeting:
     """
 
     def __init__(self, store: IdempotencyStore) -> None:
-        self._calls = EventLoopCalls(store)
+        # A store that never waits is called directly: two coroutines a step would cost more than the step.
+        self._instant = StoreCalls(store) if execution_of(store) == "instant" else None
+        self._waiting = EventLoopCalls(store)
 
     async def admit(
         self, delivery: Delivery, app: Callable[[Any, Any, Any], Awaitable[Any]]
@@ -48,7 +51,7 @@ class OncePerMeeting:
         key = key_to_claim(delivery)
         if key is None:
             return app
-        decision = await self._calls.claim(key)
+        decision = await self._waiting.claim(key) if self._instant is None else self._instant.claim(key)
         if decision is None:
             return app
         if not isinstance(decision, ClaimedDelivery):
@@ -81,4 +84,7 @@ class OncePerMeeting:
     async def _end(self, key: str, claimed: ClaimedDelivery, *, answered: bool) -> None:
         step = claimed.end(answered=answered)
         if step is not None:
-            await self._calls.end(step, key, claimed.token)
+            if self._instant is None:
+                await self._waiting.end(step, key, claimed.token)
+            else:
+                self._instant.end(step, key, claimed.token)

@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 
 
 class EventLoopCalls:
-    """The steps of any store, as coroutines.
+    """The steps of a store that blocks or is asynchronous, as coroutines.
 
     Under asyncio a step runs in a task of its own: if the request is cancelled, the step goes on, and a claim for which
     nobody waits any more is released. Under trio the step is shielded, and a cancelled request waits for its end.
@@ -35,9 +35,7 @@ class EventLoopCalls:
     """
 
     def __init__(self, store: IdempotencyStore) -> None:
-        execution = execution_of(store)
-        self._instant = StoreCalls(store) if execution == "instant" else None
-        if execution == "asynchronous":
+        if execution_of(store) == "asynchronous":
             asynchronous = AsynchronousStoreCalls(store)
             self._claim, self._end = asynchronous.claim, asynchronous.end
         else:
@@ -51,8 +49,6 @@ class EventLoopCalls:
         Args:
             key: the key of the delivery.
         """
-        if self._instant is not None:
-            return self._instant.claim(key)
         return await self._carry_out(self._claim(key), partial(self._give_back, key))
 
     async def end(self, step: Ending, key: str, token: str) -> None:
@@ -63,10 +59,7 @@ class EventLoopCalls:
             key: the key that was claimed.
             token: the token of the claim.
         """
-        if self._instant is not None:
-            self._instant.end(step, key, token)
-        else:
-            await self._carry_out(self._end(step, key, token))
+        await self._carry_out(self._end(step, key, token))
 
     async def _carry_out(
         self,

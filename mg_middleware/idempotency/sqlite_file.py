@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 _BUSY_SECONDS = 5.0
 
 # A power failure can lose the last steps, but not damage the file (https://www.sqlite.org/wal.html).
-_SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
+SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
 
 # One step at a time in a process: SQLite writes one at a time anyway, and a lock wakes the next thread at once where
 # SQLite would let it poll.
@@ -118,7 +118,7 @@ class SQLiteFile:
         give_up = monotonic() + _BUSY_SECONDS
         while True:
             try:
-                for statement in (*_SETTINGS, *self._schema):
+                for statement in (*SETTINGS, *self._schema):
                     connection.execute(statement)
             except sqlite3.OperationalError as error:
                 # Where several processes open a new file at once, SQLite refuses the switch to the write-ahead log to
