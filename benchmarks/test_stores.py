@@ -1,0 +1,154 @@
+"""What remembering costs: one claimed and completed delivery for each store, beside the documented snippet.
+
+Run with `pytest benchmarks/test_stores.py`. The Redis rows need the program redis-server. Compare medians of one run; a
+round of `test_a_hundred_guarded_deliveries` is a hundred requests, so that the event loop's own start does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import shutil
+import socket
+import sqlite3
+import subprocess
+import time
+from itertools import count
+
+import pytest
+import redis
+
+from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore
+from mg_middleware.idempotency import store_key
+
+SECRET = b"made-up secret"
+BODY = b'{"message": "File analyzed successfully", "meeting_id": "00000000-0000-4000-8000-%012d"}'
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    if shutil.which("redis-server") is None:
+        pytest.skip("the program redis-server is not on PATH")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("redis")
+    server = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""],
+        stdout=subprocess.DEVNULL,
+    )
+    with redis.Redis(port=port) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                time.sleep(0.01)
+            else:
+                break
+    yield f"redis://127.0.0.1:{port}/0"
+    server.terminate()
+    server.wait()
+
+
+def sqlite_store(path, rows):
+    """Make a store that remembers so many meetings already; they are written at once, in the order of their keys."""
+    store = SQLiteStore(path)
+    store.complete("first", store.claim("first").token)
+    filling = sqlite3.connect(path)
+    filling.execute("PRAGMA synchronous = OFF")
+    until = time.time() + 86_400
+    keys = sorted(store_key(None, "", str(number)) for number in range(rows))
+    filling.executemany("INSERT INTO deliveries VALUES (?, NULL, ?)", ((key, until) for key in keys))
+    filling.commit()
+    filling.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    filling.close()
+    return store
+
+
+def memory_store(rows):
+    store = MemoryStore(max_entries=rows + 10_000_000)
+    for number in range(rows):
+        key = store_key(None, "", str(number))
+        store.complete(key, store.claim(key).token)
+    return store
+
+
+def measure_delivery(benchmark, store):
+    keys = map("{:064x}".format, count())
+
+    def deliver():
+        key = next(keys)
+        store.complete(key, store.claim(key).token)
+
+    benchmark(deliver)
+
+
+def test_the_documented_snippet(benchmark):
+    body = BODY % 1
+    received = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+    benchmark(lambda: hmac.compare_digest(hmac.new(SECRET, body, hashlib.sha256).hexdigest(), received))
+
+
+@pytest.mark.parametrize("rows", [1_000, 1_000_000])
+def test_memory(benchmark, rows):
+    measure_delivery(benchmark, memory_store(rows))
+
+
+@pytest.mark.parametrize("rows", [1_000, 1_000_000])
+def test_sqlite(benchmark, tmp_path, rows):
+    path = tmp_path / "deliveries.sqlite3"
+    store = sqlite_store(path, rows)
+    benchmark.extra_info["bytes"] = path.stat().st_size
+    measure_delivery(benchmark, store)
+    store.close()
+
+
+def test_redis(benchmark, redis_url):
+    measure_delivery(benchmark, RedisStore(redis_url))
+
+
+async def application(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def read_application(scope, receive, send):
+    assert scope["meetgeek.delivery"].event.meeting_id
+    await application(scope, receive, send)
+
+
+@pytest.mark.parametrize("app", [application, read_application], ids=["event not read", "event read"])
+@pytest.mark.parametrize("kind", ["nothing", "memory", "sqlite", "redis"])
+def test_a_hundred_guarded_deliveries(benchmark, tmp_path, request, kind, app):
+    store = {
+        "nothing": lambda: None,
+        "memory": MemoryStore,
+        "sqlite": lambda: SQLiteStore(tmp_path / "deliveries.sqlite3"),
+        "redis": lambda: RedisStore(request.getfixturevalue("redis_url")),
+    }[kind]()
+    guarded = MeetGeekASGIMiddleware(app, SECRET, idempotency_store=store)
+    numbers = count()
+
+    def delivery():
+        body = BODY % next(numbers)
+        signature = hmac.new(SECRET, body, hashlib.sha256).hexdigest().encode()
+
+        async def receive():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return {"type": "http", "method": "POST", "path": "/", "headers": [(b"x-mg-signature", signature)]}, receive
+
+    async def send(event): ...
+
+    async def deliver(deliveries):
+        for scope, receive in deliveries:
+            await guarded(scope, receive, send)
+
+    with asyncio.Runner() as runner:
+        benchmark.pedantic(
+            lambda deliveries: runner.run(deliver(deliveries)),
+            setup=lambda: (([delivery() for _ in range(100)],), {}),
+            rounds=100 if kind in {"sqlite", "redis"} else 500,
+            warmup_rounds=5,
+        )

@@ -1,0 +1,77 @@
+"""What MeetGeek says in a webhook, typed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
+
+    Event: TypeAlias = "AnalysisSucceeded | AnalysisFailed | UnknownEvent"
+
+SUCCEEDED = "File analyzed successfully"
+FAILED = "File analyzed failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisSucceeded:
+    """A meeting was analyzed: MeetGeek's message "File analyzed successfully" with a meeting id.
+
+    Attributes:
+        meeting_id: the meeting's id: a non-empty string, not always a UUID.
+        payload: the whole decoded JSON object, unknown fields included. It takes no part in comparisons.
+    """
+
+    meeting_id: str
+    payload: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisFailed:
+    """An analysis failed: MeetGeek's message "File analyzed failed", which comes without a meeting id.
+
+    Attributes:
+        payload: the whole decoded JSON object, unknown fields included. It takes no part in comparisons.
+    """
+
+    payload: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """A verified body that is neither of the two documented events.
+
+    Attributes:
+        payload: the decoded JSON, whatever its type, or `None` where the body is not JSON.
+    """
+
+    payload: Any = field(default=None, hash=False, repr=False, kw_only=True)
+
+
+def parse_event(body: bytes) -> Event:
+    """Tell which event a body is.
+
+    Not for a body that was not verified.
+
+    Args:
+        body: the raw bytes of a verified request.
+
+    Returns:
+        The event; `UnknownEvent` for all that is not documented, undecodable and hostile JSON included.
+    """
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        # ValueError: no JSON, no Unicode, or a number of too many digits. RecursionError: nested too deeply.
+        return UnknownEvent()
+    if isinstance(payload, dict):
+        fields = cast("dict[str, Any]", payload)
+        message, meeting_id = fields.get("message"), fields.get("meeting_id")
+        if message == SUCCEEDED and isinstance(meeting_id, str) and meeting_id:
+            return AnalysisSucceeded(meeting_id, payload=fields)
+        if message == FAILED:
+            return AnalysisFailed(payload=fields)
+    return UnknownEvent(payload=payload)

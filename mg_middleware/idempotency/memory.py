@@ -1,0 +1,124 @@
+"""The store for one process: keys in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import count
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mg_middleware.idempotency.options import DAY, MINUTE, entries, seconds, seconds_or_forever
+from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress, StoreError
+
+if TYPE_CHECKING:
+    from mg_middleware.idempotency.store import Claim, Execution
+
+
+class MemoryStore:
+    """Remembers processed deliveries in the memory of one process, and may be shared by its threads.
+
+    Not for a server with several worker processes (each would have a memory of its own), and a restart forgets
+    everything: `SQLiteStore` serves all processes of a machine, `RedisStore` many machines.
+
+    Args:
+        max_entries: how many keys it holds at most, those included that have run out and were not asked for since. For
+            a new one the oldest complete key goes, never a live claim; if live claims are all it holds, `claim` raises
+            `StoreError`, which means that the event is processed. An entry takes about 300 bytes.
+        ttl: for how many seconds a processed delivery is remembered; `None`: until `max_entries` pushes it out.
+        lease: after how many seconds a claim lapses that its holder never ends. Longer than the slowest handler.
+
+    Raises:
+        ConfigurationError: an option is out of its range.
+        TypeError: an option is of another type.
+    """
+
+    execution: Execution = "instant"
+
+    def __init__(self, *, max_entries: int = 100_000, ttl: float | None = DAY, lease: float = MINUTE) -> None:
+        self._max_entries = entries("max_entries", max_entries)
+        self._ttl = seconds_or_forever("ttl", ttl)
+        self._lease = seconds("lease", lease)
+        self._lock = Lock()
+        self._tokens = count()
+        self._claims: dict[str, tuple[str, float]] = {}  # key -> token, when it lapses; the oldest first
+        # key -> when it is forgotten; the oldest first. An OrderedDict gives up its first entry in constant time, while
+        # a dict scans the holes that earlier removals left.
+        self._complete: OrderedDict[str, float] = OrderedDict()
+
+    def claim(self, key: str) -> Claim:
+        """Take the key; see `IdempotencyStore.claim`.
+
+        Args:
+            key: the opaque name of one meeting's delivery.
+
+        Returns:
+            The answer.
+
+        Raises:
+            StoreError: all entries are live claims.
+        """
+        with self._lock:
+            now = monotonic()
+            forgotten = self._complete.get(key)
+            if forgotten is not None:
+                if now < forgotten:
+                    return AlreadyComplete()
+                del self._complete[key]
+            held = self._claims.get(key)
+            if held is not None:
+                if now < held[1]:
+                    return InProgress(held[1] - now)
+                del self._claims[key]
+            if len(self) >= self._max_entries:
+                self._make_room(now)
+            token = str(next(self._tokens))
+            self._claims[key] = token, now + self._lease
+            return Claimed(token)
+
+    def complete(self, key: str, token: str) -> None:
+        """Remember the key as processed; see `IdempotencyStore.complete`.
+
+        Args:
+            key: the key that was claimed.
+            token: the token of the claim.
+
+        Raises:
+            StoreError: the claim had lapsed and was pushed out, and all entries are live claims.
+        """
+        with self._lock:
+            now = monotonic()
+            held = self._claims.get(key)
+            if held is not None:
+                if held[0] != token and now < held[1]:
+                    return
+                del self._claims[key]
+            elif len(self) >= self._max_entries and key not in self._complete:
+                self._make_room(now)
+            # Its claim had lapsed, and another one was completed: that one's time of remembrance stands.
+            if now >= self._complete.get(key, now):
+                self._complete.pop(key, None)
+                self._complete[key] = now + self._ttl
+
+    def release(self, key: str, token: str) -> None:
+        """Forget the claim; see `IdempotencyStore.release`.
+
+        Args:
+            key: the key that was claimed.
+            token: the token of the claim.
+        """
+        with self._lock:
+            if key in self._claims and self._claims[key][0] == token:
+                del self._claims[key]
+
+    def __len__(self) -> int:
+        """How many keys are held, claimed and complete ones together."""
+        return len(self._claims) + len(self._complete)
+
+    def _make_room(self, now: float) -> None:
+        if self._claims and next(iter(self._claims.values()))[1] <= now:
+            del self._claims[next(iter(self._claims))]
+        elif self._complete:
+            self._complete.popitem(last=False)
+        else:
+            raise StoreError(f"all {self._max_entries} entries of the MemoryStore are live claims")

@@ -1,0 +1,141 @@
+"""The store for all processes of one machine: keys in an SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from secrets import token_hex
+from time import time
+from typing import TYPE_CHECKING
+
+from mg_middleware.errors import ConfigurationError
+from mg_middleware.idempotency.options import DAY, MINUTE, seconds, seconds_or_forever, text
+from mg_middleware.idempotency.sqlite_file import SQLiteFile
+from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress, StoreError
+
+if TYPE_CHECKING:
+    from mg_middleware.idempotency.store import Claim, Execution
+
+# "until" is in seconds since the epoch, because processes share no other clock: when a claim lapses, or when a complete
+# key is forgotten (infinity: never). "token" is NULL once the key is complete.
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS deliveries (key TEXT PRIMARY KEY, token TEXT, until REAL NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS deliveries_until ON deliveries (until)",
+)
+
+# Each claim adds one row at most, so that removing a few rows a claim keeps up with what runs out.
+_SWEEP = """
+    DELETE FROM deliveries WHERE key IN (SELECT key FROM deliveries WHERE until <= :now ORDER BY until LIMIT 4)
+"""
+_CLAIM = """
+    INSERT INTO deliveries (key, token, until) VALUES (:key, :token, :until)
+    ON CONFLICT (key) DO UPDATE SET token = excluded.token, until = excluded.until WHERE until <= :now
+    RETURNING token
+"""
+_LOOK = "SELECT token, until FROM deliveries WHERE key = :key"
+_COMPLETE = """
+    INSERT INTO deliveries (key, token, until) VALUES (:key, NULL, :until)
+    ON CONFLICT (key) DO UPDATE SET token = NULL, until = excluded.until WHERE token = :token OR until <= :now
+"""
+_RELEASE = "DELETE FROM deliveries WHERE key = :key AND token = :token"
+
+
+class SQLiteStore:
+    """Remembers processed deliveries in a file, for all threads and processes of one machine.
+
+    Not for a network file system, on which SQLite's locks do not hold: `RedisStore` serves several machines. Not to be
+    given a file of another application.
+
+    The file is made with access for its owner only. Where it is removed while processes run, the next step of each is
+    an error and the one after it uses a new file. SQLite writes ahead (`-wal` and `-shm` beside the file), so that no
+    crash of a process loses a step; a power failure can lose the last ones, whose events are then processed again.
+
+    Args:
+        path: the file; it is made where there is none. Its folder must exist.
+        ttl: for how many seconds a processed delivery is remembered; `None`: for ever.
+        lease: after how many seconds a claim lapses that its holder never ends. Longer than the slowest handler.
+
+    Raises:
+        ConfigurationError: an option is out of its range, the path cannot be opened for reading and writing, is a
+            symbolic link or no regular file, or this Python's SQLite is older than 3.35.
+        TypeError: an option is of another type.
+    """
+
+    execution: Execution = "blocking"
+
+    def __init__(self, path: str | os.PathLike[str], *, ttl: float | None = DAY, lease: float = MINUTE) -> None:
+        if sqlite3.sqlite_version_info < (3, 35):  # the first with RETURNING
+            raise ConfigurationError(f"SQLiteStore needs SQLite 3.35 or newer, this is {sqlite3.sqlite_version}")
+        name = text("path", os.fspath(path))
+        if name in {"", ":memory:"}:
+            raise ConfigurationError("SQLiteStore needs the path of a file; MemoryStore needs none")
+        self._ttl = seconds_or_forever("ttl", ttl)
+        self._lease = seconds("lease", lease)
+        try:
+            # Absolute, so that the process may change its directory. Path.resolve would follow a symbolic link.
+            self._file = SQLiteFile(os.path.abspath(name), _SCHEMA)  # noqa: PTH100
+        except (OSError, StoreError, ValueError) as error:
+            raise ConfigurationError(f"the SQLiteStore's file cannot be used: {error}") from error
+
+    def claim(self, key: str) -> Claim:
+        """Take the key; see `IdempotencyStore.claim`.
+
+        Args:
+            key: the opaque name of one meeting's delivery.
+
+        Returns:
+            The answer.
+
+        Raises:
+            sqlite3.Error: the file cannot be read or written.
+            OSError: the file cannot be opened.
+            StoreError: the file was replaced.
+        """
+        token, now = token_hex(16), time()
+        wanted = {"key": key, "token": token, "until": now + self._lease, "now": now}
+
+        def step(connection: sqlite3.Connection) -> Claim:
+            connection.execute(_SWEEP, {"now": now})
+            if connection.execute(_CLAIM, wanted).fetchall():
+                return Claimed(token)
+            held = connection.execute(_LOOK, {"key": key}).fetchone()
+            if held is None:
+                return InProgress(0.0)  # its holder released it this instant
+            holder, until = held
+            return AlreadyComplete() if holder is None else InProgress(until - now)
+
+        return self._file.run(step)
+
+    def complete(self, key: str, token: str) -> None:
+        """Remember the key as processed; see `IdempotencyStore.complete`.
+
+        Args:
+            key: the key that was claimed.
+            token: the token of the claim.
+
+        Raises:
+            sqlite3.Error: the file cannot be read or written.
+            OSError: the file cannot be opened.
+            StoreError: the file was replaced.
+        """
+        now = time()
+        completion = {"key": key, "token": token, "until": now + self._ttl, "now": now}
+        self._file.run(lambda connection: connection.execute(_COMPLETE, completion))
+
+    def release(self, key: str, token: str) -> None:
+        """Forget the claim; see `IdempotencyStore.release`.
+
+        Args:
+            key: the key that was claimed.
+            token: the token of the claim.
+
+        Raises:
+            sqlite3.Error: the file cannot be read or written.
+            OSError: the file cannot be opened.
+            StoreError: the file was replaced.
+        """
+        self._file.run(lambda connection: connection.execute(_RELEASE, {"key": key, "token": token}))
+
+    def close(self) -> None:
+        """Close this process's connection. The next step opens it again; the end of the process closes it as well."""
+        self._file.close()

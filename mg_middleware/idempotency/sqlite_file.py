@@ -1,0 +1,149 @@
+"""One SQLite file in this process: made private, opened when needed and anew when replaced, closed before a fork."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import stat
+import weakref
+from threading import Lock
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, TypeVar
+
+from mg_middleware.idempotency.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_Result = TypeVar("_Result")
+
+# For how many seconds a step waits while another process writes.
+_BUSY_SECONDS = 5.0
+
+# A power failure can lose the last steps, but not damage the file (https://www.sqlite.org/wal.html).
+SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
+
+# One step at a time in a process: SQLite writes one at a time anyway, and a lock wakes the next thread at once where
+# SQLite would let it poll.
+_one_step = Lock()
+_files: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
+
+
+class SQLiteFile:
+    """An SQLite file with one connection, which all threads of this process use in turn.
+
+    Args:
+        path: the absolute path of the file; it is made, with access for its owner only, where there is none.
+        schema: the statements that make its tables; they must do nothing where these exist.
+
+    Raises:
+        OSError: the file cannot be made, read or written.
+        StoreError: there is something else than a regular file.
+        ValueError: the path contains a NUL.
+    """
+
+    def __init__(self, path: str, schema: Sequence[str]) -> None:
+        self._path = path
+        self._schema = schema
+        # No connection, or one.
+        self._opened: list[sqlite3.Connection] = []
+        self._identity: tuple[int, int] | None = None
+        with _one_step:
+            self._make()
+        weakref.finalize(self, _close, self._opened)
+        _files.add(self)
+
+    def run(self, step: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """Run one step, while no other thread of this process runs one.
+
+        Args:
+            step: uses the connection, in which every statement is a transaction of its own.
+
+        Returns:
+            What the step returns.
+
+        Raises:
+            sqlite3.Error: the file cannot be read or written.
+            OSError: the file cannot be opened.
+            StoreError: the file was replaced since it was opened.
+        """
+        with _one_step:
+            try:
+                return step(self._connection())
+            except BaseException:
+                # Whatever went wrong, the next step starts from the file as it then is.
+                self.forget_connection()
+                raise
+
+    def close(self) -> None:
+        """Close the connection. The next step opens it again."""
+        with _one_step:
+            self.forget_connection()
+
+    def forget_connection(self) -> None:
+        """Close the connection, for a caller that keeps all steps from running."""
+        _close(self._opened)
+
+    def _connection(self) -> sqlite3.Connection:
+        if not self._opened:
+            self._open()
+        # Linux lets a process go on with a file that was removed, unseen by all others.
+        elif self._find() != self._identity:
+            raise StoreError("the file was replaced: what it remembered is lost")
+        return self._opened[0]
+
+    def _make(self) -> None:
+        # SQLite would make it with the access that the umask leaves; -wal and -shm get the access of the file. A file
+        # that is there already is never opened here: to close it would drop the locks that SQLite holds on it for this
+        # process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        self._identity = self._find()
+        if not os.access(self._path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
+
+    def _find(self) -> tuple[int, int]:
+        found = os.lstat(self._path)
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{self._path} is a symbolic link or no regular file")
+        return found.st_dev, found.st_ino
+
+    def _open(self) -> None:
+        self._make()
+        # Python would keep a connection to its thread; here _one_step keeps the threads apart.
+        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._opened.append(connection)
+        give_up = monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                for statement in (*SETTINGS, *self._schema):
+                    connection.execute(statement)
+            except sqlite3.OperationalError as error:
+                # Where several processes open a new file at once, SQLite refuses the switch to the write-ahead log to
+                # all but one of them, without applying its time-out.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > give_up:
+                    raise
+                sleep(0.005)
+            else:
+                return
+
+
+def _close(opened: list[sqlite3.Connection]) -> None:
+    while opened:
+        opened.pop().close()
+
+
+def _close_before_fork() -> None:
+    # A connection must not be carried into a forked process, not even to be closed there: the locks stay with the
+    # parent while SQLite believes that the child has them (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+    _one_step.acquire()
+    for file in _files:
+        file.forget_connection()
+
+
+# Windows has no fork, and no such function.
+getattr(os, "register_at_fork", dict[str, object])(
+    before=_close_before_fork, after_in_parent=_one_step.release, after_in_child=_one_step.release
+)

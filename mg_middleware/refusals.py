@@ -1,0 +1,55 @@
+"""Every reason to refuse a request and the answer to it, rendered once for both protocols."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from mg_middleware.verdict import Outcome
+
+
+class Refusal:
+    """One reason to refuse a request, with the answer rendered for ASGI and for WSGI.
+
+    Args:
+        outcome: the reason, which the log and `on_verdict` are told, the sender never.
+        status: the HTTP status of the answer.
+        text: the body of the answer.
+        header: one more header field of the answer, where the status demands it.
+    """
+
+    __slots__ = ("asgi_headers", "body", "outcome", "status", "wsgi_headers", "wsgi_status")
+
+    def __init__(self, outcome: Outcome, status: HTTPStatus, text: str, *header: tuple[str, str]) -> None:
+        self.outcome = outcome
+        self.status = int(status)
+        self.body = text.encode()
+        # No Connection field: PEP 3333 forbids it to applications, HTTP/2 has none, and closing early makes servers
+        # reset the connection before the answer is read.
+        self.wsgi_headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(self.body))),
+            *header,
+        ]
+        self.wsgi_status = f"{self.status} {status.phrase}"
+        self.asgi_headers = [(name.lower().encode(), value.encode()) for name, value in self.wsgi_headers]
+
+
+def _unauthorized(outcome: Outcome) -> Refusal:
+    # One answer whatever the cause, so that it is no oracle. RFC 9110, section 15.5.2, asks for a challenge.
+    return Refusal(
+        outcome,
+        HTTPStatus.UNAUTHORIZED,
+        "The request carries no valid signature.\n",
+        ("WWW-Authenticate", 'MeetGeek-Signature realm="webhook"'),
+    )
+
+
+MISSING_SIGNATURE = _unauthorized(Outcome.MISSING_SIGNATURE)
+REPEATED_SIGNATURE = _unauthorized(Outcome.REPEATED_SIGNATURE)
+MALFORMED_SIGNATURE = _unauthorized(Outcome.MALFORMED_SIGNATURE)
+SIGNATURE_MISMATCH = _unauthorized(Outcome.SIGNATURE_MISMATCH)
+UNKNOWN_SENDER = _unauthorized(Outcome.UNKNOWN_SENDER)
+INVALID_LENGTH = Refusal(Outcome.INVALID_LENGTH, HTTPStatus.BAD_REQUEST, "The Content-Length is not a number.\n")
+INCOMPLETE_BODY = Refusal(Outcome.INCOMPLETE_BODY, HTTPStatus.BAD_REQUEST, "The body ended early.\n")
+BODY_TOO_LARGE = Refusal(Outcome.BODY_TOO_LARGE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.\n")
+LENGTH_REQUIRED = Refusal(Outcome.LENGTH_REQUIRED, HTTPStatus.LENGTH_REQUIRED, "A Content-Length is required.\n")

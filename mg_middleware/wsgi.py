@@ -1,0 +1,178 @@
+"""The guard for WSGI applications."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from mg_middleware.acknowledgement import acknowledging_answer
+from mg_middleware.body import Body
+from mg_middleware.delivery import DELIVERY_KEY, Delivery
+from mg_middleware.guard import Guard
+from mg_middleware.keys import keys_from
+from mg_middleware.refusals import (
+    BODY_TOO_LARGE,
+    INCOMPLETE_BODY,
+    LENGTH_REQUIRED,
+    SIGNATURE_MISMATCH,
+    UNKNOWN_SENDER,
+    Refusal,
+)
+from mg_middleware.verdict import ACCEPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment  # noqa: F401 - named in the class's base
+
+    from mg_middleware.idempotency.store import IdempotencyStore
+    from mg_middleware.idempotency.wsgi import OncePerMeeting
+    from mg_middleware.paths import GuardedPaths
+    from mg_middleware.signature import Key
+
+# How much is asked of the server at once, in bytes, where neither the limit nor the declared length is less: it may set
+# so much memory aside.
+_READ_SIZE = 16_777_216
+
+
+class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
+    """Lets only genuine MeetGeek webhooks through to a WSGI application.
+
+    A request is let through if its header `X-MG-Signature` is the HMAC-SHA256 of its exact raw body under the secret.
+    All others are answered 401 (or 400, 411 or 413) and never reach the application, which finds the verified delivery
+    with `delivery_of(environ)`.
+
+    Not for an application that a server runs through an ASGI adapter: take `MeetGeekASGIMiddleware` outside of it. And
+    not inside a layer that changes the body, such as one that decompresses it: the guard must see the bytes as MeetGeek
+    signed them.
+
+    The parameters are those of `Guard`. Sources: PEP 3333; RFC 9110; MeetGeek's webhook page.
+
+    Example:
+        app = MeetGeekWSGIMiddleware(app, paths="/webhooks/meetgeek")
+    """
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Handle one request (PEP 3333, "The Application/Framework Side")."""
+        if self._paths is not None and not self._is_guarded(environ, self._paths):
+            return self.app(environ, start_response)
+
+        signature: str | None = environ.get("HTTP_X_MG_SIGNATURE")
+        # PEP 3333 has Latin-1 here; "?", for what a server puts there against it, is no digit. Servers join repeated
+        # fields with a comma, or glue them: neither is a signature.
+        declared: str = environ.get("CONTENT_LENGTH") or ""
+        signatures = [] if signature is None else [signature.encode("latin-1", "replace")]
+        admitted = self._admit(signatures, declared.encode("latin-1", "replace"))
+        if isinstance(admitted, Refusal):
+            return self._refuse(environ, start_response, admitted)
+        received, length = admitted
+        # The flag counts by its truth, not its presence: cheroot and gevent set it to False.
+        terminated = bool(environ.get("wsgi.input_terminated"))
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            if not terminated:
+                # Where the body ends cannot be told. Taking it as empty would let the signature of nothing through.
+                return self._refuse(environ, start_response, LENGTH_REQUIRED)
+            length = None  # void beside Transfer-Encoding (RFC 9112, section 6.3)
+        keys = self._keys if self._secret_of is None else _keys_for(self._secret_of(environ))
+        if not keys:
+            return self._refuse(environ, start_response, UNKNOWN_SENDER)
+
+        body = Body(keys, self._limit)
+        refusal = self._read(environ["wsgi.input"], body, length, terminated=terminated)
+        if refusal is not None:
+            return self._refuse(environ, start_response, refusal, body.size)
+        key = body.matching_key(received)
+        if key is None:
+            return self._refuse(environ, start_response, SIGNATURE_MISMATCH, body.size)
+
+        delivery = Delivery(body.chunks, body.size, received.decode(), key.key_id)
+        app = self.app
+        if self._once_per_meeting is not None:
+            admission = self._once_per_meeting.admit(delivery, app)
+            if isinstance(admission, Refusal):
+                return self._refuse(environ, start_response, admission, body.size, key.key_id)
+            app = admission
+        self._report(environ, ACCEPTED, None, body.size, key.key_id)
+        environ = environ.copy()  # filling a copy takes half the time that a display with ** does
+        environ["wsgi.input"] = BytesIO(delivery.body)
+        environ["wsgi.input_terminated"] = True
+        environ["CONTENT_LENGTH"] = str(body.size)
+        environ[DELIVERY_KEY] = delivery
+        # Frameworks differ in which of these fields they go by: only the length without the encoding suits them all.
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if self._acknowledge:
+            return acknowledging_answer(app, environ, start_response)
+        return app(environ, start_response)
+
+    @staticmethod
+    def _is_guarded(environ: WSGIEnvironment, paths: GuardedPaths) -> bool:
+        path: str = environ.get("PATH_INFO", "")
+        if paths.includes(path, environ.get("SCRIPT_NAME", "")):
+            return True
+        # Pyramid's traversal puts this header before the path, whoever sent it.
+        return "HTTP_X_VHM_ROOT" in environ and paths.includes(environ["HTTP_X_VHM_ROOT"] + path, "")
+
+    def _read(self, stream: InputStream, body: Body, length: int | None, *, terminated: bool) -> Refusal | None:
+        """Read the body to its end; a refusal if it ends early, or if it is over the limit.
+
+        `read(size)` is the only way that every server's stream has: without a size it may wait for ever. A stream that
+        the server ends is read to its end, any other never past the declared length.
+        """
+        expected = length or 0
+        end = self._limit + 1 if terminated else expected  # one byte over the limit tells that it is too much
+        while body.size < end:
+            remaining = end - body.size
+            try:
+                chunk = stream.read(_READ_SIZE if remaining > _READ_SIZE else int(remaining))
+            except _read_errors():
+                return INCOMPLETE_BODY
+            if not chunk:
+                break
+            if not body.add(chunk):
+                return BODY_TOO_LARGE
+        # Most servers tell of a client that left by nothing but a short body.
+        return INCOMPLETE_BODY if body.size < expected else None
+
+    def _refuse(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        refusal: Refusal,
+        body_size: int = 0,
+        key_id: str | None = None,
+    ) -> Iterable[bytes]:
+        """Answer a request that the application will not see."""
+        self._report(environ, refusal.outcome, refusal.status, body_size, key_id)
+        headers = refusal.wsgi_headers.copy()  # since layers outside may add to the list
+        if environ["REQUEST_METHOD"] == "HEAD":
+            # Many servers would send a body, and a length that does not fit what is sent is an error to some layers.
+            headers = [(name, value) for name, value in headers if name != "Content-Length"]
+            start_response(refusal.wsgi_status, headers)
+            return []
+        start_response(refusal.wsgi_status, headers)
+        return [refusal.body]
+
+    @staticmethod
+    def _remember_in(store: IdempotencyStore) -> OncePerMeeting:
+        from mg_middleware.idempotency.wsgi import OncePerMeeting  # noqa: PLC0415 - loaded where it is needed
+
+        return OncePerMeeting(store)
+
+    @staticmethod
+    def _describe(request: WSGIEnvironment) -> tuple[str, str, str]:
+        client = request.get("REMOTE_ADDR") or "an unknown client"
+        return request["REQUEST_METHOD"], request.get("PATH_INFO", ""), client
+
+
+def _read_errors() -> tuple[type[Exception], ...]:
+    """Name the errors by which servers tell of a client that left or broke the framing."""
+    from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 - needed only once a read has failed
+
+    return OSError, ValueError, ClientDisconnected
+
+
+def _keys_for(secret: Any) -> tuple[Key, ...]:  # noqa: ANN401 - Secrets or None, or an awaitable by mistake
+    """Prepare the keys for what the user's callable returned; none where it knows nobody."""
+    if hasattr(secret, "__await__"):
+        getattr(secret, "close", str)()  # a coroutine left alone would warn later, out of place
+        raise TypeError("the callable given as secret is async, which a WSGI application cannot wait for")
+    return () if secret is None else keys_from(secret)

@@ -1,0 +1,121 @@
+"""The option paths= against the real routers: if the handler ran, the request was verified.
+
+Requests are spelt in the ways that are known to lead one router or another to a handler, and in mutations of these,
+then put into a scope or environ as servers do it. None is signed.
+"""
+
+from contextlib import suppress
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+import pytest
+from hypothesis import assume, find, given, settings
+from hypothesis import strategies as st
+
+WEBHOOK = "/webhooks/meetgeek"
+
+BEGINNINGS = """
+    / // /// %2F /%2F \\ /./ /../ /x/../ /x/%2e%2e/ /%2e/ ./ ?/ /;/ /@@ %20/ /%20 %09/
+    //h/ http://h/ HTTP://user@h:80// x: x:/ x://a%2Fb/ x://a%5Cb/
+"""
+SEPARATORS = "/ // %2F %252F %25252f /%2F/ \\ %5C /./ /%2e/ /x/../ //../ ;v=1/ /;/ /@@"
+ENDINGS = """
+    / // %2F %0A %0D%0A %00 %00.png ;v=1 ?x=1 %3Fx #x %23x %20 %FF %C2%A0 %E2%80%A8
+    . /. /.. /x/.. /../meetgeek /%2e%2e/meetgeek /stream/..
+"""
+MOUNTS = "/ /api /api/ /v /webhooks /webhooks/ /WEBHOOKS /webhooks/meetgeek"
+METHODS = "POST post Post GET"
+LOOKALIKES = {"s": "\u017f", "k": "\u212a", "i": "\u0131"}
+# What may stand for a character, or beside it.
+MUTATIONS = [
+    str.upper,
+    lambda character: f"%{ord(character):02x}",
+    lambda character: f"%25{ord(character):02X}",
+    lambda character: quote(LOOKALIKES.get(character, character)),
+    lambda character: f"{character}%FF",
+    lambda character: f"%C3{character}",
+    lambda character: f"{character}%09",
+    lambda character: f"%0A{character}",
+    lambda character: f"{character}%20",
+    lambda character: f"{character};",
+]
+
+
+@st.composite
+def requests(draw):
+    """Draw a path, percent-encoded as on the wire, a mount that may stand in it, and a method."""
+    odd = draw(st.sets(st.sampled_from(["beginning", "separator", "ending", "mount", "character"]), max_size=3))
+
+    def draw_part(name, oddities, plain):
+        return draw(st.sampled_from(oddities.split())) if name in odd else plain
+
+    beginning = draw_part("beginning", BEGINNINGS, "/")
+    path = f"{beginning}webhooks{draw_part('separator', SEPARATORS, '/')}meetgeek{draw_part('ending', ENDINGS, '')}"
+    mount = draw_part("mount", MOUNTS, "")
+    before = draw(st.sampled_from(["", "", "http://h", "/x"]))
+    path = draw(st.sampled_from([path, path.removeprefix(mount), before + mount + path]))
+    for mutate in draw(st.lists(st.sampled_from(MUTATIONS), min_size=1, max_size=2)) if "character" in odd else []:
+        at = draw(st.integers(0, max(len(path) - 1, 0)))
+        path = path[:at] + "".join(map(mutate, path[at : at + 1])) + path[at + 1 :]
+    return path, mount, draw(st.sampled_from(METHODS.split()))
+
+
+def run_unsigned(framework, request, application):
+    """Send an unsigned request; the runs of the handler that it caused."""
+    path, mount, method = request
+    # As uvicorn, hypercorn and daphne decode it for a scope, and as PEP 3333 has it for an environ.
+    decoded = unquote(path) if framework.protocol == "asgi" else unquote_to_bytes(path).decode("latin-1")
+    with suppress(Exception):  # what a framework raises is a 500 of its server, and no way in
+        framework.ask(decoded, method=method, mount=mount, application=application)
+    return framework.handled
+
+
+@given(request=requests())
+def test_the_handler_never_runs_unverified(framework, request):
+    assert run_unsigned(framework, request, framework.guarded) == []
+
+
+def test_the_same_requests_find_the_way_round_a_guard_that_compares_strings(framework):
+    """Else the test above would prove nothing."""
+
+    def guard_asgi(scope, receive, send):
+        refuse(scope["path"])
+        return framework.bare(scope, receive, send)
+
+    def guard_wsgi(environ, start_response):
+        refuse(environ["PATH_INFO"])
+        return framework.bare(environ, start_response)
+
+    def refuse(path):
+        if path == WEBHOOK or path.startswith(WEBHOOK + "/"):
+            raise PermissionError
+
+    guarded = guard_asgi if framework.protocol == "asgi" else guard_wsgi
+    find(
+        requests(),
+        lambda request: run_unsigned(framework, request, guarded),
+        settings=settings(max_examples=5_000, database=None, derandomize=True),
+    )
+
+
+@pytest.mark.parametrize(
+    "header", ["x-vhm-root", "x-forwarded-prefix", "x-script-name", "x-original-url", "x-rewrite-url"]
+)
+@pytest.mark.parametrize(
+    ("value", "path"), [("/webhooks", "/meetgeek"), ("/webhooks/meet", "geek"), ("/webhooks/meetgeek", "/")]
+)
+def test_no_header_moves_a_request_to_the_handler(framework, header, value, path):
+    with suppress(Exception):
+        framework.ask(path, headers=[(header, value)])
+    assert framework.handled == []
+
+
+SEGMENTS = st.sampled_from(["webhooks", "meetgeek", "api"]) | st.from_regex("[a-zA-Z0-9_-]{1,8}", fullmatch=True)
+
+
+@given(segments=st.lists(SEGMENTS, max_size=4))
+def test_a_plain_path_elsewhere_is_never_refused(framework, segments):
+    assume([segment.lower() for segment in segments[:2]] != ["webhooks", "meetgeek"])
+    path = f"/{'/'.join(segments)}"
+    answer = framework.ask(path, method="GET")
+    assert answer == framework.ask(path, method="GET", application=framework.bare)
+    assert answer.status != 401

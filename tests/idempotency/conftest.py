@@ -1,0 +1,264 @@
+"""A real Redis server of our own, the stores, and a clock that the tests move."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from wsgiref.validate import validator
+
+import anyio
+import pytest
+import redis
+
+# Worker processes run from this folder and find the module beside them; the tests find it the same way.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from once_per_meeting import (
+    SECRET,
+    asgi_application,
+    receive_asgi_answer,
+    wsgi_answer,
+    wsgi_application,
+)
+
+from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, MemoryStore, RedisStore, SQLiteStore
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+class RedisServer:
+    """A Redis server on a free port of loopback, which keeps nothing on disk unless it is stopped with `save`."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self):
+        self._process = subprocess.Popen(
+            [
+                "redis-server",
+                *("--port", str(self.port)),
+                *("--bind", "127.0.0.1"),
+                *("--dir", str(self._folder)),
+                *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        with redis.Redis.from_url(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                except redis.ConnectionError:
+                    if self._process.poll() is not None or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
+                else:
+                    return
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+    def client(self, **options):
+        return redis.Redis.from_url(self.url, **options)
+
+    def let_pass(self, seconds):
+        """Move the life of every key forward, as if so much time had passed."""
+        with self.client() as client:
+            for key in client.scan_iter():
+                left = client.pttl(key)
+                if left >= 0:
+                    client.pexpire(key, left - round(seconds * 1000))
+
+
+def start_redis_server(folder):
+    if shutil.which("redis-server") is None:
+        reason = "the program redis-server is not on PATH (Debian's package redis-server has it)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return RedisServer(folder)
+
+
+@pytest.fixture(scope="session")
+def session_redis_server(tmp_path_factory):
+    server = start_redis_server(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server_to_stop(tmp_path):
+    """A server of the test's own."""
+    server = start_redis_server(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(session_redis_server):
+    with session_redis_server.client() as client:
+        client.flushall()
+    return session_redis_server
+
+
+class Clock:
+    """The time that the memory and SQLite stores see."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def __call__(self):
+        return self.now
+
+    def let_pass(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("mg_middleware.idempotency.memory.monotonic", clock)
+    monkeypatch.setattr("mg_middleware.idempotency.sqlite.time", clock)
+    return clock
+
+
+class StoreKind:
+    """How to make a store of one kind, and how to let time pass for it."""
+
+    def __init__(self, name, make, let_pass):
+        self.name = name
+        self.make = make
+        self.let_pass = let_pass
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store_kind(request, tmp_path):
+    if request.param == "redis":
+        server = request.getfixturevalue("redis_server")
+        clients = []
+
+        def make(**options):
+            client = server.client()
+            clients.append(client)
+            return RedisStore(client, **options)
+
+        yield StoreKind("redis", make, server.let_pass)
+        for client in clients:
+            client.close()
+        return
+    clock = request.getfixturevalue("clock")
+    if request.param == "memory":
+        yield StoreKind("memory", MemoryStore, clock.let_pass)
+    else:
+        yield StoreKind(
+            "sqlite", lambda **options: SQLiteStore(tmp_path / "deliveries.sqlite3", **options), clock.let_pass
+        )
+
+
+@pytest.fixture
+def store(store_kind):
+    return store_kind.make()
+
+
+class Protocol:
+    """One of the protocols: how to guard a handler, and how to deliver to it."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def guard(self, handle, secret=SECRET, **options):
+        if self.name == "WSGI":
+            return MeetGeekWSGIMiddleware(validator(wsgi_application(handle)), secret, **options)
+        return MeetGeekASGIMiddleware(asgi_application(handle), secret, **options)
+
+    def deliver(self, guarded, body, secret=SECRET, method="POST"):
+        if self.name == "WSGI":
+            return wsgi_answer(validator(guarded), body, secret, method)
+        return anyio.run(receive_asgi_answer, guarded, body, secret, method, backend=self.name.split()[-1])
+
+    def deliver_within_handler(self, guarded, body, answers):
+        """Deliver from within a handler, which returns what this returns."""
+        if self.name == "WSGI":
+            answers.append(wsgi_answer(guarded, body))
+            return 200
+
+        async def deliver():
+            answers.append(await receive_asgi_answer(guarded, body))
+            return 200
+
+        return deliver()
+
+
+@pytest.fixture(params=["ASGI on asyncio", "ASGI on trio", "WSGI"])
+def protocol(request):
+    return Protocol(request.param)
+
+
+class Workers:
+    """Receiver processes that begin together."""
+
+    def __init__(self, folder):
+        self.log = folder / "runs.log"
+        self.processes = []
+
+    def start(self, store, location, protocol, meetings, at_once, lease=60, seconds=0.0):
+        task = {
+            "store": store,
+            "location": str(location),
+            "protocol": protocol,
+            "meetings": meetings,
+            "at_once": at_once,
+            "lease": lease,
+            "seconds": seconds,
+            "log": str(self.log),
+        }
+        process = subprocess.Popen(
+            [sys.executable, WORKER, json.dumps(task)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.processes.append(process)
+        return process
+
+    def go(self):
+        for process in self.processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in self.processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+
+    def statuses(self):
+        return [status for process in self.processes for status in json.loads(process.communicate()[0])]
+
+    def runs(self):
+        return Counter(self.log.read_text().split()) if self.log.exists() else Counter()
+
+
+@pytest.fixture
+def workers(tmp_path):
+    workers = Workers(tmp_path)
+    yield workers
+    for process in workers.processes:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def shared(request, tmp_path):
+    """A store that processes share: its kind, and where it is."""
+    if request.param == "sqlite":
+        return "sqlite", tmp_path / "deliveries.sqlite3"
+    return "redis", request.getfixturevalue("redis_server").url

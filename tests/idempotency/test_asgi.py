@@ -1,0 +1,341 @@
+"""Once per meeting on ASGI: the end of the answer, cancellation, and the event loop."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from contextvars import ContextVar
+from itertools import pairwise
+
+import anyio
+import anyio.lowlevel
+import pytest
+import redis.asyncio
+from once_per_meeting import (
+    FAILED_BODY,
+    SECRET,
+    BlockingStore,
+    CoroutineStore,
+    asgi_application,
+    asgi_scope,
+    receive_asgi_answer,
+    succeeded,
+)
+
+from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore
+from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
+
+pytestmark = pytest.mark.anyio
+
+KEY = store_key(None, "File analyzed successfully", "m-1")
+START = {"type": "http.response.start", "status": 200, "headers": []}
+END = {"type": "http.response.body", "body": b"", "more_body": False}
+
+WRAPS = {"instant": lambda store: store, "blocking": BlockingStore, "asynchronous": CoroutineStore}
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    return request.param
+
+
+@pytest.fixture(params=WRAPS.values(), ids=WRAPS.keys())
+def wrapped(request):
+    return request.param
+
+
+async def run(application, store, body=None, send=None):
+    body = succeeded() if body is None else body
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def ignore(event): ...
+
+    guarded = MeetGeekASGIMiddleware(application, SECRET, idempotency_store=store)
+    await guarded(asgi_scope(body), receive, send or ignore)
+
+
+async def claim_when_free(memory):
+    """Wait until a step that goes on by itself has released the key."""
+    with anyio.fail_after(5):
+        while isinstance(answer := memory.claim(KEY), InProgress):  # noqa: ASYNC110 - a store tells nobody
+            await anyio.sleep(0.005)
+    return answer
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        END,
+        {"type": "http.response.body"},
+        {"type": "http.response.pathsend", "path": "/dev/null"},
+        {"type": "http.response.zerocopysend", "file": 0},
+    ],
+    ids=["body", "body with nothing but its type", "pathsend", "zerocopysend"],
+)
+async def test_the_key_is_complete_before_the_end_of_the_answer_goes_out(wrapped, end):
+    memory = MemoryStore()
+    seen = []
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.early_hint", "links": []})
+        await send(START)
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        await send(end)
+
+    async def send(event):
+        seen.append((event, type(memory.claim(KEY))))
+
+    await run(application, wrapped(memory), send=send)
+    assert [kind for _, kind in seen] == [InProgress, InProgress, InProgress, AlreadyComplete]
+    assert seen[-1][0] is end
+
+
+async def test_a_failed_answers_key_is_released_before_its_end_goes_out(wrapped):
+    memory = MemoryStore()
+    seen = []
+
+    async def application(scope, receive, send):
+        await send({**START, "status": 500})
+        await send(END)
+
+    async def send(event):
+        if event is END:
+            seen.append(memory.claim(KEY))
+
+    await run(application, wrapped(memory), send=send)
+    assert isinstance(seen[0], Claimed)
+
+
+@pytest.mark.parametrize("events", [[], [START], [START, {**END, "more_body": True}], [END]])
+async def test_an_application_that_returns_without_finishing_its_answer_releases(wrapped, events):
+    memory = MemoryStore()
+
+    async def application(scope, receive, send):
+        for event in events:
+            await send(event)
+
+    await run(application, wrapped(memory))
+    assert isinstance(memory.claim(KEY), Claimed)
+
+
+async def test_an_application_that_fails_half_way_through_its_answer_releases(wrapped):
+    memory = MemoryStore()
+
+    async def application(scope, receive, send):
+        await send(START)
+        raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        await run(application, wrapped(memory))
+    assert isinstance(memory.claim(KEY), Claimed)
+
+
+async def test_what_fails_after_the_answer_changes_nothing(wrapped):
+    memory = MemoryStore()
+
+    async def application(scope, receive, send):
+        await send(START)
+        await send(END)
+        raise RuntimeError("in a background task")
+
+    with pytest.raises(RuntimeError, match="background"):
+        await run(application, wrapped(memory))
+    assert memory.claim(KEY) == AlreadyComplete()
+
+
+async def test_a_client_that_left_before_the_end_changes_nothing(wrapped):
+    memory = MemoryStore()
+
+    async def send(event):
+        raise OSError("the connection is closed")
+
+    async def application(scope, receive, send):
+        try:
+            await send(START)
+        except OSError:
+            await send(END)
+
+    with pytest.raises(OSError, match="closed"):
+        await run(application, wrapped(memory), send=send)
+    assert memory.claim(KEY) == AlreadyComplete()
+
+
+async def test_a_cancelled_request_releases(wrapped):
+    memory = MemoryStore()
+
+    async def application(scope, receive, send):
+        await anyio.sleep(60)
+
+    with anyio.move_on_after(0.05) as scope:
+        await run(application, wrapped(memory))
+    assert scope.cancelled_caught
+    assert isinstance(await claim_when_free(memory), Claimed)
+
+
+@pytest.mark.parametrize("wrap", [lambda store: BlockingStore(store, 0.2), CoroutineStore])
+async def test_a_request_cancelled_while_it_claims_leaves_no_claim_behind(wrap):
+    claiming = threading.Event()
+
+    class Noting(MemoryStore):
+        def claim(self, key):
+            answer = super().claim(key)
+            claiming.set()
+            return answer
+
+    class Slow(CoroutineStore):
+        async def claim(self, key):
+            answer = self.store.claim(key)
+            await anyio.sleep(0.2)
+            return answer
+
+    memory = Noting()
+    store = Slow(memory) if wrap is CoroutineStore else wrap(memory)
+    runs = []
+
+    async def application(scope, receive, send):
+        await anyio.lowlevel.checkpoint()
+        runs.append(scope)
+
+    with anyio.move_on_after(0.05):
+        await run(application, store)
+    with anyio.fail_after(5):
+        while not claiming.is_set():  # noqa: ASYNC110 - it is set in a thread
+            await anyio.sleep(0.005)
+    assert isinstance(await claim_when_free(memory), Claimed)
+    assert runs == []
+
+
+async def test_a_request_cancelled_while_it_is_told_of_a_duplicate_leaves_it_complete():
+    memory = MemoryStore()
+    memory.complete(KEY, memory.claim(KEY).token)
+    with anyio.move_on_after(0.05):
+        await run(asgi_application(lambda body: 200), BlockingStore(memory, 0.2))
+    await anyio.sleep(0.3)
+    assert memory.claim(KEY) == AlreadyComplete()
+
+
+async def test_a_request_cancelled_while_it_completes_is_complete_all_the_same():
+    memory = MemoryStore()
+
+    class Slow(BlockingStore):
+        def complete(self, key, token):
+            time.sleep(0.2)
+            super().complete(key, token)
+
+    with anyio.move_on_after(0.1):
+        await run(asgi_application(lambda body: 200), Slow(memory))
+    await anyio.sleep(0.3)
+    assert memory.claim(KEY) == AlreadyComplete()
+
+
+def test_a_claim_that_ends_with_its_loop_is_left_to_its_lease():
+    class Endless(CoroutineStore):
+        async def claim(self, key):
+            await anyio.sleep(60)
+
+    deliveries = []
+
+    async def begin():
+        deliveries.append(asyncio.ensure_future(run(asgi_application(lambda body: 200), Endless(MemoryStore()))))
+        await asyncio.sleep(0.05)
+
+    asyncio.run(begin())
+    assert deliveries[0].cancelled()
+
+
+async def test_a_coroutine_that_is_thrown_away_is_left_to_the_lease():
+    memory = MemoryStore()
+
+    class Pause:
+        def __await__(self):
+            yield
+
+    async def application(scope, receive, send):
+        await Pause()
+
+    thrown_away = run(application, memory)
+    thrown_away.send(None)
+    thrown_away.close()
+    assert isinstance(memory.claim(KEY), InProgress)
+
+
+async def test_the_event_loop_goes_on_while_a_store_blocks():
+    ticks = []
+
+    async def tick():
+        while True:
+            ticks.append(time.monotonic())
+            await anyio.sleep(0.01)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tick)
+        await run(asgi_application(lambda body: 200), BlockingStore(MemoryStore(), 0.25))
+        group.cancel_scope.cancel()
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 0.2
+
+
+async def test_a_store_that_never_waits_is_called_on_the_loops_own_thread():
+    threads = []
+
+    class Noting(MemoryStore):
+        def claim(self, key):
+            threads.append(threading.current_thread())
+            return super().claim(key)
+
+    await run(asgi_application(lambda body: 200), Noting())
+    assert threads == [threading.current_thread()]
+
+
+async def test_what_is_not_remembered_goes_through_as_the_same_objects():
+    given = []
+
+    async def application(scope, receive, send):
+        given.append(send)
+
+    async def send(event): ...
+
+    await run(application, MemoryStore(), body=FAILED_BODY, send=send)
+    await run(application, BlockingStore(None), send=send)  # whose claim fails
+    assert given == [send, send]
+
+
+async def test_contexts_are_shared_with_the_application(wrapped):
+    variable = ContextVar("variable", default="outside")
+
+    async def application(scope, receive, send):
+        assert variable.get() == "set outside"
+        variable.set("set inside")
+
+    variable.set("set outside")
+    await run(application, wrapped(MemoryStore()))
+    assert variable.get() == "set inside"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("decode_responses", [False, True])
+async def test_an_asynchronous_redis_client_serves(anyio_backend, redis_server, decode_responses):
+    statuses = [500, 200]
+    async with redis.asyncio.Redis.from_url(redis_server.url, decode_responses=decode_responses) as client:
+        guarded = MeetGeekASGIMiddleware(
+            asgi_application(lambda body: statuses.pop(0)), SECRET, idempotency_store=RedisStore(client)
+        )
+        answers = [await receive_asgi_answer(guarded, succeeded()) for _ in range(3)]
+    assert [(answer.status, answer.body) for answer in answers] == [(500, b"done"), (200, b"done"), (200, b"")]
+
+
+def test_nothing_is_imported_that_is_not_needed():
+    program = """
+import sys
+at_first = set(sys.modules)
+from mg_middleware import MeetGeekASGIMiddleware
+MeetGeekASGIMiddleware(print, "secret")
+before = [name for name in sys.modules if name.startswith("mg_middleware.idempotency")]
+from mg_middleware import MemoryStore
+MeetGeekASGIMiddleware(print, "secret", idempotency_store=MemoryStore())
+unneeded = {"asyncio", "trio", "anyio", "sqlite3", "redis", "werkzeug", "asgiref"} & (set(sys.modules) - at_first)
+sys.exit(f"{before} {unneeded}" if before or unneeded else 0)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

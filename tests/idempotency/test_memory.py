@@ -1,0 +1,105 @@
+"""What only the memory store does: it stays within its bounds."""
+
+import sys
+import threading
+
+import pytest
+
+from mg_middleware import ConfigurationError, MemoryStore
+from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, StoreError
+
+
+def complete(store, *keys):
+    for key in keys:
+        store.complete(key, store.claim(key).token)
+
+
+def test_the_oldest_completed_key_goes_first(clock):
+    store = MemoryStore(max_entries=3)
+    complete(store, "a", "b", "c")
+    store.claim("d")
+    assert isinstance(store.claim("d"), InProgress)
+    assert [type(store.claim(key)) for key in ("b", "c")] == [AlreadyComplete, AlreadyComplete]
+    assert isinstance(store.claim("a"), Claimed)
+    assert len(store) == 3
+
+
+def test_a_live_claim_never_goes(clock):
+    store = MemoryStore(max_entries=2)
+    store.claim("live")
+    complete(store, "a", "b", "c")
+    assert isinstance(store.claim("live"), InProgress)
+
+
+def test_a_store_full_of_live_claims_takes_no_more(clock):
+    store = MemoryStore(max_entries=2)
+    store.claim("a")
+    store.claim("b")
+    with pytest.raises(StoreError, match="all 2 entries"):
+        store.claim("c")
+
+
+def test_a_lapsed_claim_gives_way(clock):
+    store = MemoryStore(max_entries=2, lease=10)
+    store.claim("a")
+    clock.let_pass(11)
+    complete(store, "b")
+    store.claim("c")
+    assert store.claim("b") == AlreadyComplete()
+    assert len(store) == 2
+
+
+def test_a_holder_whose_lapsed_claim_gave_way_completes_in_place_of_the_oldest_key(clock):
+    store = MemoryStore(max_entries=1, lease=10)
+    slow = store.claim("slow")
+    clock.let_pass(11)
+    complete(store, "other")
+    store.complete("slow", slow.token)
+    assert store.claim("slow") == AlreadyComplete()
+    assert len(store) == 1
+
+
+def test_a_holder_whose_claim_gave_way_cannot_complete_among_live_claims_alone(clock):
+    store = MemoryStore(max_entries=1, lease=10)
+    slow = store.claim("slow")
+    clock.let_pass(11)
+    store.claim("other")
+    with pytest.raises(StoreError):
+        store.complete("slow", slow.token)
+
+
+def test_a_full_store_tells_of_what_it_knows(clock):
+    store = MemoryStore(max_entries=1)
+    complete(store, "a")
+    store.complete("a", "foreign")
+    assert store.claim("a") == AlreadyComplete()
+
+
+def test_a_million_entries_take_no_more_memory_than_the_bound():
+    store = MemoryStore(max_entries=10_000)
+    complete(store, *map(str, range(20_000)))
+    before = sys.getallocatedblocks()
+    complete(store, *map(str, range(20_000, 1_000_000)))
+    assert len(store) == 10_000
+    assert sys.getallocatedblocks() - before < 10_000
+
+
+def test_threads_that_claim_one_key_at_once_get_it_once():
+    store, answers, barrier = MemoryStore(), [], threading.Barrier(16)
+
+    def claim():
+        barrier.wait()
+        answers.append(type(store.claim("key")))
+
+    threads = [threading.Thread(target=claim) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(Claimed) == 1
+
+
+@pytest.mark.parametrize(("wrong", "error"), [(0, ConfigurationError), (True, TypeError), (1.5, TypeError)])
+def test_a_bound_out_of_its_range_is_refused(wrong, error):
+    with pytest.raises(error, match="max_entries"):
+        MemoryStore(max_entries=wrong)

@@ -1,0 +1,156 @@
+"""What only the Redis store does: clients of every kind, and a server that may go."""
+
+import subprocess
+import sys
+import time
+
+import anyio
+import pytest
+import redis
+import redis.asyncio
+
+from mg_middleware import ConfigurationError, RedisStore
+from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
+
+
+@pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"protocol": 3}], ids=["bytes", "text", "RESP3"])
+def test_a_client_may_decode_answers_or_not(redis_server, options):
+    with redis_server.client(**options) as client:
+        store = RedisStore(client)
+        store.release("key", store.claim("key").token)
+        claim = store.claim("key")
+        assert isinstance(store.claim("key"), InProgress)
+        store.complete("key", claim.token)
+        assert store.claim("key") == AlreadyComplete()
+
+
+def test_a_url_makes_a_client_with_short_time_outs(redis_server, monkeypatch):
+    made = []
+    from_url = redis.Redis.from_url
+
+    def noting(url, **options):
+        made.append(from_url(url, **options))
+        return made[-1]
+
+    monkeypatch.setattr(redis.Redis, "from_url", noting)
+    store = RedisStore(redis_server.url)
+    store.complete("key", store.claim("key").token)
+    assert store.claim("key") == AlreadyComplete()
+    (client,) = made
+    options = client.connection_pool.connection_kwargs
+    assert options["socket_connect_timeout"] <= 2
+    assert options["socket_timeout"] <= 2
+    client.close()
+
+
+def test_the_options_of_a_url_count(redis_server):
+    store = RedisStore(f"{redis_server.url}?socket_timeout=0.25")
+    with redis_server.client() as client:
+        client.client_pause(1000)
+        begun = time.monotonic()
+        with pytest.raises(redis.TimeoutError):
+            store.claim("key")
+        assert time.monotonic() - begun < 0.9
+        client.client_unpause()
+
+
+def test_a_server_that_cannot_be_reached_is_an_error_at_once():
+    store = RedisStore("redis://127.0.0.1:1/0")
+    begun = time.monotonic()
+    with pytest.raises(redis.ConnectionError):
+        store.claim("key")
+    assert time.monotonic() - begun < 1
+
+
+def test_the_keys_on_the_server_begin_with_the_prefix_and_run_out(redis_server):
+    store = RedisStore(redis_server.url, ttl=100, lease=10, prefix="receiver:")
+    claim = store.claim("key")
+    with redis_server.client() as client:
+        assert client.keys() == [b"receiver:key"]
+        assert 9_000 < client.pttl("receiver:key") <= 10_000
+        store.complete("key", claim.token)
+        assert 99_000 < client.pttl("receiver:key") <= 100_000
+        assert client.get("receiver:key") == b"complete"
+
+
+def test_a_claim_whose_answer_was_lost_is_the_holders_when_it_is_repeated(redis_server, monkeypatch):
+    monkeypatch.setattr("mg_middleware.idempotency.redis.token_hex", lambda size: "the same token")
+    store = RedisStore(redis_server.url)
+    store.claim("key")
+    assert store.claim("key") == Claimed("the same token")
+
+
+def test_a_key_of_somebody_elses_without_an_end_is_in_progress(redis_server):
+    with redis_server.client() as client:
+        client.set("mg-middleware:key", "somebody else's")
+    assert RedisStore(redis_server.url).claim("key") == InProgress(0.0)
+
+
+def test_scripts_are_sent_again_to_a_server_that_has_forgotten_them(redis_server):
+    store = RedisStore(redis_server.url)
+    store.claim("one")
+    with redis_server.client() as client:
+        client.script_flush()
+    assert isinstance(store.claim("two"), Claimed)
+
+
+def test_an_asynchronous_client_takes_the_same_steps(redis_server):
+    async def steps():
+        async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+            store = RedisStore(client)
+            await store.release("key", (await store.claim("key")).token)
+            claim = await store.claim("key")
+            assert isinstance(await store.claim("key"), InProgress)
+            await store.complete("key", claim.token)
+            return await store.claim("key")
+
+    assert anyio.run(steps) == AlreadyComplete()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1", "127.0.0.1:6379", "redis://user:pass@host:word", "redis://:hidden/word@127.0.0.1", ""]
+)
+def test_a_wrong_url_is_refused_without_showing_it(url):
+    with pytest.raises(ConfigurationError) as raised:
+        RedisStore(url)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+    for part in ("word", "hidden", "user"):
+        assert part not in str(raised.value)
+
+
+def test_neither_the_store_nor_its_errors_show_the_password():
+    store = RedisStore("redis://user:hidden@127.0.0.1:1/0")
+    with pytest.raises(redis.ConnectionError) as raised:
+        store.claim("key")
+    assert "hidden" not in f"{store!r} {raised.value!r}"
+
+
+@pytest.mark.parametrize("wrong", [None, b"redis://127.0.0.1", 6379, redis.Redis])
+def test_what_is_neither_a_url_nor_a_client_is_refused(wrong):
+    with pytest.raises(TypeError, match="RedisStore takes"):
+        RedisStore(wrong)
+
+
+def test_a_prefix_that_is_no_text_is_refused():
+    with pytest.raises(TypeError, match="prefix"):
+        RedisStore("redis://127.0.0.1", prefix=None)
+
+
+def test_tls_urls_are_taken():
+    assert RedisStore("rediss://127.0.0.1:1/0").execution == "blocking"
+
+
+def test_without_redis_py_the_error_names_the_extra():
+    program = """
+import sys
+sys.modules["redis"] = None
+import mg_middleware
+store = mg_middleware.RedisStore
+try:
+    store("redis://127.0.0.1")
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "mg-middleware[redis]" in done.stdout

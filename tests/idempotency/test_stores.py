@@ -1,0 +1,176 @@
+"""What every store does."""
+
+import pytest
+from once_per_meeting import SUCCEEDED
+
+from mg_middleware import ConfigurationError
+from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
+
+
+def test_the_first_claim_of_a_key_gets_it(store):
+    assert isinstance(store.claim("key"), Claimed)
+
+
+def test_a_second_claim_is_told_how_long_the_first_may_last(store_kind):
+    store = store_kind.make(lease=30)
+    store.claim("key")
+    store_kind.let_pass(10)
+    answer = store.claim("key")
+    assert isinstance(answer, InProgress)
+    assert 19 < answer.seconds_left <= 20
+
+
+def test_claims_of_different_keys_do_not_meet(store):
+    first, second = store.claim("one"), store.claim("two")
+    assert first.token != second.token
+
+
+def test_a_completed_key_stays_complete(store):
+    store.complete("key", store.claim("key").token)
+    assert store.claim("key") == store.claim("key") == AlreadyComplete()
+
+
+def test_a_released_key_can_be_claimed_again(store):
+    store.release("key", store.claim("key").token)
+    assert isinstance(store.claim("key"), Claimed)
+
+
+def test_a_claim_lapses_after_its_lease(store_kind):
+    store = store_kind.make(lease=30)
+    first = store.claim("key")
+    store_kind.let_pass(30.01)
+    second = store.claim("key")
+    assert isinstance(second, Claimed)
+    assert second.token != first.token
+
+
+def test_a_completed_key_is_forgotten_after_its_time_to_live(store_kind):
+    store = store_kind.make(ttl=100)
+    store.complete("key", store.claim("key").token)
+    store_kind.let_pass(99)
+    assert store.claim("key") == AlreadyComplete()
+    store_kind.let_pass(1.01)
+    assert isinstance(store.claim("key"), Claimed)
+
+
+def test_a_completed_key_without_a_time_to_live_is_never_forgotten(store_kind):
+    store = store_kind.make(ttl=None)
+    store.complete("key", store.claim("key").token)
+    store_kind.let_pass(10**9)
+    assert store.claim("key") == AlreadyComplete()
+
+
+def test_a_key_can_be_completed_anew_after_it_was_forgotten(store_kind):
+    store = store_kind.make(ttl=100)
+    store.complete("key", store.claim("key").token)
+    store_kind.let_pass(100.01)
+    store.complete("key", store.claim("key").token)
+    assert store.claim("key") == AlreadyComplete()
+
+
+@pytest.mark.parametrize("step", ["complete", "release"])
+def test_a_foreign_token_ends_no_live_claim(store, step):
+    store.claim("key")
+    getattr(store, step)("key", "foreign")
+    assert isinstance(store.claim("key"), InProgress)
+
+
+@pytest.mark.parametrize("step", ["complete", "release"])
+def test_the_holder_of_a_lapsed_claim_does_not_end_its_successors(store_kind, step):
+    store = store_kind.make(lease=30)
+    lapsed = store.claim("key")
+    store_kind.let_pass(30.01)
+    successor = store.claim("key")
+    getattr(store, step)("key", lapsed.token)
+    assert isinstance(store.claim("key"), InProgress)
+    store.complete("key", successor.token)
+    assert store.claim("key") == AlreadyComplete()
+
+
+def test_a_slow_holder_may_still_complete_a_key_that_nobody_took(store_kind):
+    store = store_kind.make(lease=30)
+    claim = store.claim("key")
+    store_kind.let_pass(31)
+    store.complete("key", claim.token)
+    assert store.claim("key") == AlreadyComplete()
+
+
+def test_a_slow_holder_may_complete_a_key_whose_next_claim_lapsed_as_well(store_kind):
+    store = store_kind.make(lease=30)
+    slow = store.claim("key")
+    store_kind.let_pass(31)
+    store.claim("key")
+    store_kind.let_pass(31)
+    store.complete("key", slow.token)
+    assert store.claim("key") == AlreadyComplete()
+
+
+@pytest.mark.parametrize("step", ["complete", "release"])
+def test_a_late_end_does_not_change_a_completed_key(store_kind, step):
+    store = store_kind.make(ttl=100, lease=30)
+    slow = store.claim("key")
+    store_kind.let_pass(31)
+    store.complete("key", store.claim("key").token)
+    store_kind.let_pass(60)
+    getattr(store, step)("key", slow.token)
+    assert store.claim("key") == AlreadyComplete()
+    store_kind.let_pass(41)
+    assert isinstance(store.claim("key"), Claimed)
+
+
+def test_releasing_an_unknown_key_does_nothing(store):
+    store.release("key", "foreign")
+    assert isinstance(store.claim("key"), Claimed)
+
+
+HOSTILE_MEETING_IDS = {
+    "empty": "",
+    "a NUL": "\0",
+    "a lone surrogate": "\ud800",
+    "SQL": "'; DROP TABLE deliveries; --",
+    "a Redis command": "\r\n*1\r\n$8\r\nFLUSHALL\r\n",
+    "a megabyte": "m" * 1_000_000,
+    "all of Unicode's ends": "\x00\x7f\x80\uffff\U0010ffff",
+}
+
+
+@pytest.mark.parametrize("meeting_id", HOSTILE_MEETING_IDS.values(), ids=HOSTILE_MEETING_IDS.keys())
+def test_a_hostile_meeting_id_is_a_key_like_any_other(store, meeting_id):
+    key = store_key(None, SUCCEEDED, meeting_id)
+    assert len(key) == 64
+    store.complete(key, store.claim(key).token)
+    assert store.claim(key) == AlreadyComplete()
+    assert isinstance(store.claim(store_key(None, SUCCEEDED, meeting_id + "x")), Claimed)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((None, "m", "x"), ("", "m", "x")),
+        ((None, "m", "x"), ("-", "m", "x")),
+        (("a", "b", "x"), ("ab", "", "x")),
+        (("a", "1:b", "x"), ("a,1:1:b", "", "x")),
+        ((None, "m", "\ud83d\ude00"), (None, "m", "\U0001f600")),
+        ((None, "m", "a"), (None, "m", "a\0")),
+    ],
+)
+def test_different_deliveries_never_share_a_key(one, other):
+    assert store_key(*one) != store_key(*other)
+
+
+BAD_OPTIONS = {
+    "no lease": ({"lease": 0}, ConfigurationError),
+    "a negative lease": ({"lease": -1}, ConfigurationError),
+    "an endless lease": ({"lease": float("inf")}, ConfigurationError),
+    "a lease that is no number": ({"lease": float("nan")}, ConfigurationError),
+    "a lease of None": ({"lease": None}, TypeError),
+    "a lease of text": ({"lease": "60"}, TypeError),
+    "no time to live": ({"ttl": 0}, ConfigurationError),
+    "a time to live of True": ({"ttl": True}, TypeError),
+}
+
+
+@pytest.mark.parametrize(("options", "error"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
+def test_an_option_out_of_its_range_is_refused(store_kind, options, error):
+    with pytest.raises(error, match=next(iter(options))):
+        store_kind.make(**options)

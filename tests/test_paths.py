@@ -1,0 +1,285 @@
+"""Which requests are guarded: every spelling of a guarded path, and no plain path that stands elsewhere."""
+
+import string
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mg_middleware.errors import ConfigurationError
+from mg_middleware.paths import GuardedPaths
+
+WEBHOOK = "/webhooks/meetgeek"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/webhooks/meetgeek", id="as configured"),
+        pytest.param("/webhooks/meetgeek/", id="slash at the end"),
+        pytest.param("/webhooks/meetgeek/team/7", id="below"),
+        pytest.param("/webhooks/meetgeek/team member", id="below, oddly spelt"),
+        pytest.param("/WEBHOOKS/MeetGeek", id="letter case"),
+        pytest.param("webhooks/meetgeek", id="no slash at the beginning"),
+        pytest.param("//webhooks/meetgeek", id="two slashes at the beginning"),
+        pytest.param("/webhooks///meetgeek//", id="slashes within and at the end"),
+        pytest.param("/webhooks%2Fmeetgeek", id="encoded slash"),
+        pytest.param("/%2fwebhooks/meetgeek", id="encoded slash at the beginning"),
+        pytest.param("/webhooks%252Fmeetgeek", id="slash encoded twice"),
+        pytest.param("/webhooks%25252Fmeetgeek", id="slash encoded three times"),
+        pytest.param("/%77ebhooks/meetgee%6B", id="encoded letters"),
+        pytest.param("/webhooks\\meetgeek", id="backslash"),
+        pytest.param("\\webhooks\\meetgeek", id="backslash at the beginning"),
+        pytest.param("/webhooks%5Cmeetgeek", id="encoded backslash"),
+        pytest.param("/./webhooks/./meetgeek/.", id="single dots"),
+        pytest.param("./webhooks/meetgeek", id="relative path"),
+        pytest.param("/x/../webhooks/meetgeek", id="double dots before"),
+        pytest.param("/../webhooks/meetgeek", id="double dots above the root"),
+        pytest.param("/webhooks/x/../meetgeek", id="double dots within"),
+        pytest.param("/webhooks//../meetgeek", id="double dots that take an empty segment away"),
+        pytest.param("/webhooks/meetgeek/..", id="double dots after"),
+        pytest.param("/x/%2e%2E/webhooks/meetgeek", id="encoded dots"),
+        pytest.param("/webhooks/..;/webhooks/meetgeek", id="double dots with parameters"),
+        pytest.param("/webhooks/meetgeek;v=1", id="parameters at the end"),
+        pytest.param("/webhooks;v=1/meetgeek;", id="parameters within"),
+        pytest.param("/webhooks/meetgeek?page=1", id="query left in the path"),
+        pytest.param("/webhooks/meetgeek%3Fpage", id="encoded question mark"),
+        pytest.param("/webhooks/meetgeek#top", id="fragment left in the path"),
+        pytest.param("http://localhost/webhooks/meetgeek", id="absolute URL"),
+        pytest.param("HTTPS://user:word@LOCALHOST:8443//webhooks/meetgeek?x", id="absolute URL with all its parts"),
+        pytest.param("http://[::1]/webhooks/meetgeek", id="absolute URL of an IPv6 host"),
+        pytest.param("http:webhooks/meetgeek", id="scheme alone"),
+        pytest.param("x-1.y+z:/webhooks/meetgeek", id="unknown scheme"),
+        pytest.param("http://a\\b/webhooks/meetgeek", id="absolute URL with a backslash in the host"),
+        pytest.param("http://a%2Fb/webhooks/meetgeek", id="absolute URL with an encoded slash in the host"),
+        pytest.param("http://;/webhooks/meetgeek", id="absolute URL with parameters for a host"),
+        pytest.param("//localhost/webhooks/meetgeek", id="URL without scheme"),
+        pytest.param("/webhooks/meetgeek\n", id="newline at the end"),
+        pytest.param("/webhooks/meetgeek%0d%0a", id="encoded newline at the end"),
+        pytest.param("\t/webhooks/meetgeek", id="tab at the beginning"),
+        pytest.param("/web\r\nhooks/meetgeek", id="newline within"),
+        pytest.param("/webhooks/meetgeek\x00", id="null at the end"),
+        pytest.param("/webhooks/meetgeek\x00.png", id="null that ends the path"),
+        pytest.param("/webhooks/meetgeek%00/x", id="encoded null"),
+        pytest.param("/ webhooks/meetgeek ", id="spaces"),
+        pytest.param("/webhooks/meetgeek\x85\xa0\u2028", id="spaces of other scripts"),
+        pytest.param("/web\xffhooks/meetgeek", id="byte that is no UTF-8, of a WSGI server"),
+        pytest.param("/web\ufffdhooks/meetgeek", id="byte that is no UTF-8, of an ASGI server"),
+        pytest.param("/web%FFhooks/meetgeek", id="byte that is no UTF-8, encoded"),
+        pytest.param("/web\udcffhooks/meetgeek", id="byte that is no UTF-8, escaped by a surrogate"),
+        pytest.param("/webhook\u017f/meetgee\u212a", id="long s and Kelvin sign"),
+        pytest.param("/webhook\xc5\xbf/meetgeek", id="long s of a WSGI server"),
+        pytest.param("/webhooks/@@meetgeek", id="view of Pyramid's traversal"),
+        pytest.param("x:/Web\nhooks%252Fmeet%FFgeek;v=1/..", id="many at once"),
+    ],
+)
+def test_every_spelling_of_a_guarded_path_is_guarded(path):
+    assert GuardedPaths(WEBHOOK).includes(path, "") is True
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "",
+        "*",
+        "/health",
+        "/HEALTH/",
+        "//health",
+        "/webhooks",
+        "/webhooks/",
+        "/webhooks/other",
+        "/webhooks/meetgeek-status",
+        "/webhooks/meetgeek.json",
+        "/webhooks/meetgeek status",
+        "/webhooks/meetgeek%20status",
+        "/webhooks/meetgeeks",
+        "/webhooksmeetgeek",
+        "/api/users/7",
+        "/docs/webhooks/meetgeek",
+        "/docs//webhooks/meetgeek",
+        "/meetgeek/webhooks",
+        "/users/someone@example.com",
+        "/@someone",
+        "/.well-known/security.txt",
+        "/files/My Report (1).pdf",
+        "/files/100%",
+        "/caf\xe9",
+        "/caf\xc3\xa9/\u65e5\u672c",
+        "/docs/../health",
+        "/meetgeek/../webhooks",
+        "http://localhost/health",
+        "example.com:443",
+        "/" + "a" * 100_000,
+    ],
+)
+def test_a_path_elsewhere_is_not_guarded(path):
+    assert GuardedPaths(WEBHOOK).includes(path, "") is False
+
+
+@pytest.mark.parametrize(
+    ("path", "mount"),
+    [
+        pytest.param("/webhooks/meetgeek", "/api", id="the mount is not in the path"),
+        pytest.param("/api/webhooks/meetgeek", "/api", id="the mount is in the path"),
+        pytest.param("/api/webhooks/meetgeek", "/api/", id="the mount ends in a slash"),
+        pytest.param("/API/webhooks/meetgeek", "/api", id="the mount is in the path, in other letters"),
+        pytest.param("/meetgeek", "/webhooks", id="the mount is the first half"),
+        pytest.param("meetgeek", "/webhooks/", id="the mount is the first half, with the slash"),
+        pytest.param("/MeetGeek/", "/Webhooks", id="the mount is the first half, in other letters"),
+        pytest.param("", "/webhooks/meetgeek", id="the mount is all"),
+        pytest.param("/", "/webhooks/meetgeek/", id="the mount is all, with the slash"),
+        pytest.param("/below", "/webhooks/meetgeek", id="the mount is guarded"),
+        pytest.param("/webhooks/meetgeek", "/webhooks/meetgeek", id="the mount is guarded, and in the path"),
+        pytest.param("/webhooks/meetgeek", "/", id="the mount is the root"),
+        pytest.param("/vwebhooks/meetgeek", "/v", id="the mount is cut off within a segment"),
+        pytest.param("/x/api/webhooks/meetgeek", "/api", id="the mount stands within the path"),
+        pytest.param("x/webhooks/meetgeek", "/", id="the mount is the first slash of the path"),
+        pytest.param("http://api/api/webhooks/meetgeek", "/api", id="the mount stands in an absolute URL"),
+        pytest.param("x:/a\tpiwebhooks/meetgeek", "/api", id="the mount is cut off a URL after it was read"),
+        pytest.param("/a;webhooks/meetgeek", "/a;", id="the mount ends in a semicolon"),
+        pytest.param("/x/webhooks/meetgeek", "/x/..", id="the mount has double dots"),
+        pytest.param("/caf\xe9/webhooks/meetgeek", "/caf\xe9", id="the mount has letters beyond ASCII"),
+    ],
+)
+def test_a_path_is_guarded_with_and_without_its_mount(path, mount):
+    assert GuardedPaths(WEBHOOK).includes(path, mount) is True
+
+
+@pytest.mark.parametrize(
+    ("path", "mount"),
+    [
+        ("/users", "/api"),
+        ("/api/users", "/api"),
+        ("/apikeys", "/api"),
+        ("/apikeys/" + "a" * 100_000, "/api"),
+        ("/webhooks/other", "/api"),
+        ("/api/webhooks/meetgeek-status", "/api"),
+        ("/docs/webhooks/meetgeek", "/"),
+        ("/meetgeek-status", "/webhooks"),
+        ("/other", "/webhooks/"),
+        ("/My Report.pdf", "/files"),
+        ("/", "/api"),
+        ("", "/api"),
+    ],
+)
+def test_a_path_elsewhere_is_not_guarded_under_a_mount(path, mount):
+    assert GuardedPaths(WEBHOOK).includes(path, mount) is False
+
+
+def test_a_path_may_be_given_with_its_mount():
+    guarded = GuardedPaths("/api/webhooks/meetgeek")
+    assert guarded.includes("/webhooks/meetgeek", "/api")
+    assert guarded.includes("/api/webhooks/meetgeek", "/api")
+    assert not guarded.includes("/webhooks/meetgeek", "")
+
+
+@pytest.mark.parametrize("configured", ["/hooks/caf\xe9", "/hooks/caf%C3%A9", "hooks/Caf\xc9/", " /hooks//caf\xe9\n"])
+@pytest.mark.parametrize("path", ["/hooks/caf\xe9", "/hooks/caf\xc3\xa9", "/hooks/caf%c3%a9/x"])
+def test_a_path_beyond_ascii_is_guarded_on_both_protocols(configured, path):
+    assert GuardedPaths(configured).includes(path, "")
+
+
+def test_each_of_several_paths_is_guarded():
+    guarded = GuardedPaths(path for path in ["/first", "/second/hook"])
+    assert guarded.includes("/first", "")
+    assert guarded.includes("/second/hook/x", "")
+    assert guarded.includes("/x/../second/hook", "")
+    assert not guarded.includes("/second", "")
+
+
+@pytest.mark.parametrize("path", ["/", "", "*", "/health", "//x", "http://localhost/x", "/%2e%2e/x"])
+def test_the_root_guards_everything(path):
+    assert GuardedPaths("/").includes(path, "")
+    assert GuardedPaths("/").includes(path, "/api")
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        pytest.param("", id="empty path"),
+        pytest.param(" \n", id="blank path"),
+        pytest.param([], id="no path"),
+        pytest.param(["/first", ""], id="empty path among others"),
+        pytest.param("/webhooks/*", id="wildcard"),
+        pytest.param("/webhooks/{team}", id="route pattern of Starlette"),
+        pytest.param("/webhooks/<team>", id="route pattern of Flask"),
+        pytest.param("/webhooks/meetgeek?x=1", id="query"),
+        pytest.param("/webhooks/../meetgeek", id="dot segments"),
+        pytest.param("/webhooks/%2e%2e/meetgeek", id="encoded dot segments"),
+        pytest.param("https://example.com/webhooks/meetgeek", id="URL"),
+        pytest.param("example.com:443/webhooks/meetgeek", id="host and port"),
+    ],
+)
+def test_what_would_guard_nothing_is_a_configuration_error(paths):
+    with pytest.raises(ConfigurationError, match="paths"):
+        GuardedPaths(paths)
+
+
+@pytest.mark.parametrize("paths", [b"/webhooks", 7, None, [b"/webhooks"], ["/webhooks", None]])
+def test_paths_of_a_wrong_type_are_a_type_error(paths):
+    with pytest.raises(TypeError):
+        GuardedPaths(paths)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "/",
+        ".",
+        "/.",
+        "/..",
+        "\\",
+        "%",
+        "%25",
+        "%2f",
+        "%25252525",
+        ";",
+        "/;",
+        "\x00",
+        "\xff",
+        "\u0130",
+        "a:",
+        "//a\x00;%25",
+    ],
+)
+@pytest.mark.parametrize("mount", ["", "/api"])
+def test_a_long_hostile_path_is_decided_at_once(piece, mount):
+    guarded = GuardedPaths(WEBHOOK)
+    for length in (2_000, 65_536):
+        path = (piece * length)[:length]
+        started = time.perf_counter()
+        guarded.includes(path, mount)
+        # A hundredth of it is usual; quadratic time would be many seconds.
+        assert time.perf_counter() - started < 0.5
+
+
+plain_segments = st.text(string.ascii_letters + string.digits + "-_~=+", min_size=1, max_size=8)
+plain_paths = st.lists(plain_segments | st.sampled_from(["webhooks", "meetgeek", "api"]), max_size=5).map(
+    lambda segments: "/" + "/".join(segments)
+)
+
+
+@given(path=plain_paths, end=st.sampled_from(["", "/"]))
+def test_a_plain_path_is_guarded_only_by_whole_segments(path, end):
+    expected = path.lower().split("/")[1:3] == ["webhooks", "meetgeek"]
+    assert GuardedPaths(WEBHOOK).includes(path + end, "") is expected
+
+
+@given(path=plain_paths, mount=plain_paths)
+def test_a_plain_path_is_judged_like_the_same_path_oddly_spelt(path, mount):
+    guarded = GuardedPaths(WEBHOOK)
+    assert guarded.includes(path, mount) is guarded.includes(f"{path}/%20", mount)
+
+
+@given(path=st.text(), mount=st.text())
+def test_any_text_is_answered(path, mount):
+    assert GuardedPaths(WEBHOOK).includes(path, mount) in {True, False}
+
+
+@given(text=st.text(), mount=plain_paths)
+def test_what_is_below_a_guarded_path_is_guarded_whatever_follows(text, mount):
+    guarded = GuardedPaths(WEBHOOK)
+    assert guarded.includes(f"{WEBHOOK}/{text}", "")
+    assert guarded.includes(f"{mount}{WEBHOOK}/{text}", mount)
