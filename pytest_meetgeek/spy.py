@@ -60,7 +60,7 @@ class Spy:
             raise SpyFailure("the handler was made to fail (Spy.fail_next)")
 
     def watch(self, target: str) -> Self:
-        """Count the runs of a function, sync or async, wherever a module holds it under a global name; once, if repeated.
+        """Count the runs of a function, sync or async, wherever a module holds it under a global name.
 
         A reference that is held elsewhere, such as in a router's table, is not seen: watch what the handler calls.
 
