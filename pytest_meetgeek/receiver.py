@@ -89,8 +89,8 @@ class Receiver:
     ) -> None:
         if interface not in INTERFACES:
             raise ValueError(f"interface is one of {', '.join(INTERFACES)}, not {interface!r}")
-        self.app = app
-        self.path = path
+        self.app: object = app
+        self.path: str = path
         self.interface: Literal["asgi", "wsgi", "url"]
         self._timeout = timeout
         self._lifespan = lifespan

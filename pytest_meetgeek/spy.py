@@ -29,9 +29,9 @@ class Spy:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        self.fail_next = 0
+        self.fail_next: int = 0
         self._undo: list[Callable[[], None]] = []
         self._wrappers: list[object] = []
 
