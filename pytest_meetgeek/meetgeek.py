@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_meetgeek.asgi_driver import background
 from pytest_meetgeek.forgeries import TAMPERINGS, forge
-from pytest_meetgeek.receiver import Receiver, Send
+from pytest_meetgeek.receiver import Receiver, Send, refuse_in_async_code
 from pytest_meetgeek.request import SIGNATURE_HEADER, WebhookRequest, keyed_digest, to_key
 from pytest_meetgeek.response import Response, normalise
 
@@ -186,6 +186,7 @@ class MeetGeek:
             path: Where, if the receiver has no path of its own.
             between: Called with each answer that did not acknowledge, before the next POST.
         """
+        refuse_in_async_code("deliver", "adeliver")
         return self.fan_out(receiver, [request], path=path, between=between)[0]
 
     async def adeliver(
@@ -221,6 +222,7 @@ class MeetGeek:
             path: Where, if the receiver has no path of its own.
             between: As in `deliver`.
         """
+        refuse_in_async_code("fan_out", "afan_out")
         if not isinstance(receiver, Receiver):
             with Receiver(receiver, path=path) as own:
                 return self.fan_out(own, requests, concurrent=concurrent, between=between)

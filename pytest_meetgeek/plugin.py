@@ -119,12 +119,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Note the check on its item, so that even an error in a fixture is reported as this check's."""
     if "meetgeek_check" in getattr(item, "fixturenames", ()):
-        marker = item.get_closest_marker("meetgeek_check")
-        if marker is not None:
-            item.user_properties += [
-                ("meetgeek.check", marker.kwargs["id"]),
-                ("meetgeek.level", marker.kwargs["level"]),
-            ]
+        # The first is the nearest: the one that came with the parameter.
+        marker = next(item.iter_markers("meetgeek_check"))
+        item.user_properties += [("meetgeek.check", marker.kwargs["id"]), ("meetgeek.level", marker.kwargs["level"])]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -148,7 +148,7 @@ class Receiver:
             RuntimeError: An event loop runs in this thread.
             LifespanError: The app's start-up failed.
         """
-        _refuse_in_async_code("send")
+        refuse_in_async_code("send", "asend")
         if self.interface == "asgi":
             return self.run(lambda: self.asend(request, path=path))
         return self._send_blocking(request, path or self.path)
@@ -198,7 +198,7 @@ class Receiver:
         Raises:
             RuntimeError: An event loop runs in this thread.
         """
-        _refuse_in_async_code("run")
+        refuse_in_async_code("run", "asend")
         if self._loop is None:
             # Never made current: a test suite's own event loop stays what it was.
             self._loop = asyncio.new_event_loop()
@@ -260,13 +260,22 @@ def _current_loop() -> object:
     return asyncio.get_running_loop() if trio is None else trio.lowlevel.current_trio_token()
 
 
-def _refuse_in_async_code(name: str) -> None:
+def refuse_in_async_code(name: str, twin: str) -> None:
+    """Raise where an event loop runs in this thread, which a sync call would block.
+
+    Args:
+        name: The sync call.
+        twin: Its async twin.
+
+    Raises:
+        RuntimeError: One runs, asyncio's or trio's.
+    """
     if inside_trio() is None:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return
-    raise RuntimeError(f"{name}() blocks the event loop that runs here: use 'await …a{name}(…)'")
+    raise RuntimeError(f"{name}() blocks the event loop that runs here: use 'await …{twin}(…)'")
 
 
 async def _cancel_what_is_left() -> None:

@@ -225,7 +225,8 @@ def chosen_checks(config: pytest.Config) -> list[Check]:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
+    # 1 is 1.0: what follows counts as zero.
+    return tuple(int(part) for part in [*text.split("."), "0", "0"][:3])
 
 
 def _is_url(app: str) -> bool:

@@ -335,6 +335,15 @@ class DoesNothing(Right):
             super().handle(event)
 
 
+@wrong("rep.two-meetings rep.fail-then-retry", interfaces=BOTH)
+class WorksOnce(Right):
+    """The worker dies after its first event; the receiver answers 200 all the same."""
+
+    def handle(self, event):
+        if getattr(self.handler, "count", 0) == 0:
+            super().handle(event)
+
+
 @wrong("rep.retry rep.team", interfaces=BOTH)
 class RefusesDuplicates(Right):
     def process(self, body):

@@ -56,10 +56,23 @@ def test_listing_needs_no_app_that_can_be_imported(run):
     assert run("--meetgeek-app=no_such_shop:app", "--collect-only", "-q").ret == 0
 
 
-def test_a_pinned_catalogue_runs_what_it_had(run):
-    run("--meetgeek-app=plugin_shop:app", "-o", "meetgeek_catalogue=1.0", "-kraw").assert_outcomes(
-        passed=6, deselected=68
+@pytest.mark.parametrize("pin", ["1", "1.0", "2.1.3"])
+def test_a_pinned_catalogue_runs_what_it_had(pin, run):
+    result = run("--meetgeek-app=plugin_shop:app", "-o", f"meetgeek_catalogue={pin}", "-kraw")
+    result.assert_outcomes(passed=6, deselected=68)
+
+
+def test_the_fixtures_of_the_root_directory_count_on_the_command_line(pytester, run):
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def meetgeek_secret():
+            return "another secret"
+        """
     )
+    run("--meetgeek-app=plugin_shop:other_secret", "-kraw").assert_outcomes(passed=6, deselected=68)
 
 
 def test_the_directory_of_the_call_is_searched(pytester, run):

@@ -295,9 +295,12 @@ def test_a_sync_call_in_async_code_names_the_twin(app, run):
     async def work():
         with pytest.raises(RuntimeError, match=r"use 'await …asend\(…\)'"):
             Receiver(app).send(REQUEST)
-        if not isinstance(app, str):
-            with pytest.raises(RuntimeError, match="blocks the event loop"):
-                MEETGEEK.deliver(app, REQUEST)
+        with pytest.raises(RuntimeError, match=r"use 'await …adeliver\(…\)'"):
+            MEETGEEK.deliver(app, REQUEST)
+        with pytest.raises(RuntimeError, match=r"use 'await …afan_out\(…\)'"):
+            MEETGEEK.fan_out(app, [REQUEST], concurrent=True)
+        with pytest.raises(RuntimeError, match=r"use 'await …asend\(…\)'"):
+            Receiver(app).pause(0) if Receiver(app).interface == "asgi" else Receiver(app).send(REQUEST)
 
     run(work)
 
@@ -552,6 +555,19 @@ def test_a_leaked_secret_is_blotted_out():
     assert "[secret]" in str(caught.value)
     record = MEETGEEK.deliver(one_answer(START, {"type": "http.response.body", "body": b"a-shared-secret"}), REQUEST)
     assert "a-shared-secret" not in record.explain() + repr(record)[: repr(record).index("attempts")]
+
+
+def test_a_secret_of_a_few_letters_stands_in_words_by_chance():
+    with pytest.raises(AssertionError, match="an answer"):
+        MeetGeek("an").assert_acknowledged(Response(500, body=b"an answer"))
+
+
+def test_a_streamed_answer_is_read():
+    class Streaming:
+        status_code, streaming_content = 200, (b"a", b"b")
+
+    with pytest.raises(AssertionError, match="2 bytes of body: 'ab'"):
+        MEETGEEK.assert_acknowledged(Streaming())
 
 
 def test_a_long_body_is_cut():

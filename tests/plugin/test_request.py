@@ -253,3 +253,4 @@ def test_the_package_has_no_other_names():
     with pytest.raises(AttributeError, match="no attribute 'MetGeek'"):
         _ = pytest_meetgeek.MetGeek
     assert WebhookRequest(b"", ()).expected == 200
+    assert set(pytest_meetgeek.__all__) <= set(dir(pytest_meetgeek))
