@@ -771,7 +771,7 @@ class TestStarlette:
             return StreamingResponse(pieces())
 
         connection = Connection()
-        with anyio.fail_after(2):
+        with anyio.fail_after(10):
             await MeetGeekASGIMiddleware(starlette_app(stream), SECRET)(
                 http_scope(signed(SUCCEEDED)), receive_from_client(*request_events(SUCCEEDED)), connection.send
             )
@@ -791,7 +791,7 @@ class TestStarlette:
             return StreamingResponse(pieces())
 
         receive = receive_from_client(*request_events(SUCCEEDED), leaves=client_leaves)
-        with anyio.fail_after(1):
+        with anyio.fail_after(10):
             await MeetGeekASGIMiddleware(starlette_app(stream), SECRET)(
                 http_scope(signed(SUCCEEDED)), receive, connection.send
             )
