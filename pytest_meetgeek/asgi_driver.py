@@ -251,7 +251,8 @@ class AsgiSession:
         try:
             await self._background.limited(self._timeout, wait)
         except TimeoutError:
-            raise LifespanError(f"the app's {phase} was not over after {self._timeout:g} s") from None
+            self._failure = LifespanError(f"the app's {phase} was not over after {self._timeout:g} s")
+            raise self._failure from None
 
     async def _run_lifespan(self) -> None:
         """Follow the lifespan protocol (ASGI specification, Lifespan 2.0) as uvicorn's "auto" does."""
@@ -305,7 +306,9 @@ class AsgiSession:
         try:
             await self._background.limited(self._timeout, run)
         except TimeoutError as raised:
-            error = raised if str(raised) else TimeoutError(f"the app had not ended the request after {self._timeout:g} s")
+            error = (
+                raised if str(raised) else TimeoutError(f"the app had not ended the request after {self._timeout:g} s")
+            )
         except Exception as raised:  # noqa: BLE001  # a server turns whatever an app raises into a 500
             error = raised
         finally:
@@ -340,7 +343,8 @@ class _Exchange:
         if kind == "http.response.start" and self._status is None:
             self._status = int(message["status"])
             self._headers = tuple(
-                (bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in message.get("headers", ())
+                (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
+                for name, value in message.get("headers", ())
             )
         elif kind == "http.response.body" and self._status is not None and self._seconds is None:
             self._body += message.get("body", b"")

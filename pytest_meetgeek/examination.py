@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["passed", "failed", "skipped"]
 NO_ANSWER = 0
+SILENT = "blocked by ack.status: the receiver does not answer"
 NO_HANDLER = "no handler to count: give --meetgeek-handler=module:function"
 
 _PATIENCE = 1.0
@@ -215,16 +216,20 @@ class Examination:
         before = self.spy.count
         response = self.send(request)
         tampering = TAMPERINGS.get(request.label)
-        refused = response.status == request.expected or (tampering is not None and tampering.refused_by(response.status))
+        refused = response.status == request.expected or (
+            tampering is not None and tampering.refused_by(response.status)
+        )
         if not (refused or self._is_usual_refusal(response)):
-            raise Violation(request, "a 4xx status" if tampering and tampering.any_client_error else "HTTP 401", response)
+            raise Violation(
+                request, "a 4xx status" if tampering and tampering.any_client_error else "HTTP 401", response
+            )
         self.require_unprocessed(request, response, before)
         return response
 
     def _is_usual_refusal(self, response: Response) -> bool:
         usual = self.send(self.meetgeek.tampered("wrong-secret"))
         if usual.status == response.status == NO_ANSWER:
-            raise NotExaminedError("blocked by ack.status: the receiver does not answer")
+            raise NotExaminedError(SILENT)
         return usual.status == response.status and response.status in _REFUSALS
 
     def require_unprocessed(self, request: WebhookRequest, response: Response, before: int) -> None:

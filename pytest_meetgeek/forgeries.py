@@ -119,7 +119,9 @@ def _reverse_keys(body: bytes) -> bytes:
     return json.dumps(dict(reversed(decoded.items()))).encode()
 
 
-def _two(first: Callable[[str], str], second: Callable[[str], str]) -> Callable[[WebhookRequest, bytes], WebhookRequest]:
+def _two(
+    first: Callable[[str], str], second: Callable[[str], str]
+) -> Callable[[WebhookRequest, bytes], WebhookRequest]:
     def make(base: WebhookRequest, key: bytes) -> WebhookRequest:
         signature = _true_signature(base, key)
         return base.with_signature(first(signature), second(signature))
@@ -140,25 +142,55 @@ def _base64(signature: str) -> str:
 
 
 _CATALOGUE = (
-    Tampering("missing", "MUST", "the check is skipped when the header is absent", lambda base, _: base.with_signature()),
-    Tampering("empty", "MUST", "an empty header counts as no header, and no header as no check", _signed_as(lambda _: "")),
-    Tampering("blank", "MUST", "the header is stripped to nothing, and nothing is not checked", _signed_as(lambda _: "   ")),
+    Tampering(
+        "missing", "MUST", "the check is skipped when the header is absent", lambda base, _: base.with_signature()
+    ),
+    Tampering(
+        "empty", "MUST", "an empty header counts as no header, and no header as no check", _signed_as(lambda _: "")
+    ),
+    Tampering(
+        "blank", "MUST", "the header is stripped to nothing, and nothing is not checked", _signed_as(lambda _: "   ")
+    ),
     Tampering("other-header", "MUST", "another provider's header is accepted as well", _other_header),
     Tampering(
-        "wrong-secret", "MUST", "the MAC is computed but its result not used", lambda base, key: base.with_signature(keyed_digest(b"not-" + key, base.body).hex())
+        "wrong-secret",
+        "MUST",
+        "the MAC is computed but its result not used",
+        lambda base, key: base.with_signature(keyed_digest(b"not-" + key, base.body).hex()),
     ),
     Tampering("empty-secret", "MUST", 'os.environ.get("SECRET", "") signs with an empty key', _keyed_with(b"", b" ")),
-    Tampering("none-secret", "MUST", 'str(os.environ.get("SECRET")) signs with the key "None"', _keyed_with(b"None", b"null")),
     Tampering(
-        "test-secret", "MUST", "a public test secret is left in as a fallback", _keyed_with(TEST_SECRET.encode(), b"test-secret")
+        "none-secret", "MUST", 'str(os.environ.get("SECRET")) signs with the key "None"', _keyed_with(b"None", b"null")
     ),
-    Tampering("truncated", "MUST", "only as many characters are compared as were sent", _signed_as(lambda value: value[:32])),
-    Tampering("one-char", "MUST", "expected.startswith(received), or zip(), compares one character", _signed_as(lambda value: value[:1])),
-    Tampering("extended", "MUST", "received.startswith(expected) ignores what follows", _signed_as(lambda value: value + "00")),
+    Tampering(
+        "test-secret",
+        "MUST",
+        "a public test secret is left in as a fallback",
+        _keyed_with(TEST_SECRET.encode(), b"test-secret"),
+    ),
+    Tampering(
+        "truncated", "MUST", "only as many characters are compared as were sent", _signed_as(lambda value: value[:32])
+    ),
+    Tampering(
+        "one-char",
+        "MUST",
+        "expected.startswith(received), or zip(), compares one character",
+        _signed_as(lambda value: value[:1]),
+    ),
+    Tampering(
+        "extended", "MUST", "received.startswith(expected) ignores what follows", _signed_as(lambda value: value + "00")
+    ),
     Tampering("one-bit", "MUST", "only a part of the value is compared", _signed_as(_one_bit)),
     Tampering("zeros", "MUST", "a failed computation is replaced by zeros", _signed_as(_zeros)),
-    Tampering("non-hex", "MUST", "bytes.fromhex() raises on what is not hexadecimal: a 500", _signed_as(lambda _: "z" * _HEX_DIGITS)),
-    Tampering("odd-length", "MUST", "bytes.fromhex() raises on half a byte: a 500", _signed_as(lambda value: value[:-1])),
+    Tampering(
+        "non-hex",
+        "MUST",
+        "bytes.fromhex() raises on what is not hexadecimal: a 500",
+        _signed_as(lambda _: "z" * _HEX_DIGITS),
+    ),
+    Tampering(
+        "odd-length", "MUST", "bytes.fromhex() raises on half a byte: a 500", _signed_as(lambda value: value[:-1])
+    ),
     Tampering(
         "non-ascii",
         "MUST",
@@ -166,7 +198,13 @@ _CATALOGUE = (
         _signed_as(lambda value: value[:-1] + "é"),
         any_client_error=True,
     ),
-    Tampering("huge", "MUST", "a value of 16 KiB is parsed before it is measured", _signed_as(lambda _: "a" * 16384), any_client_error=True),
+    Tampering(
+        "huge",
+        "MUST",
+        "a value of 16 KiB is parsed before it is measured",
+        _signed_as(lambda _: "a" * 16384),
+        any_client_error=True,
+    ),
     Tampering("secret-itself", "MUST", "the header is compared with the secret, as with an API key", _secret_itself),
     Tampering("sha1", "MUST", "the sender may choose a weaker hash", _hashed_with("sha1")),
     Tampering("sha512", "MUST", "the sender may choose another hash", _hashed_with("sha512")),
@@ -196,21 +234,37 @@ _CATALOGUE = (
     ),
     Tampering("of-other-body", "MUST", "the value is looked up among those seen, not computed", _of_other_body),
     Tampering("body-changed", "MUST", "the MAC covers a part of the body", _body_as(_change_one_digit)),
-    Tampering("body-appended", "MUST", "what follows the signed bytes is not covered", _body_as(lambda body: body + b"x")),
+    Tampering(
+        "body-appended", "MUST", "what follows the signed bytes is not covered", _body_as(lambda body: body + b"x")
+    ),
     Tampering("body-newline", "MUST", "the body is stripped before it is checked", _body_as(lambda body: body + b"\n")),
     Tampering("body-emptied", "MUST", "an empty body is not checked", _body_as(lambda _: b"")),
-    Tampering("body-bom", "MUST", "the body is decoded as utf-8-sig before it is checked", _body_as(lambda body: b"\xef\xbb\xbf" + body)),
+    Tampering(
+        "body-bom",
+        "MUST",
+        "the body is decoded as utf-8-sig before it is checked",
+        _body_as(lambda body: b"\xef\xbb\xbf" + body),
+    ),
     Tampering("body-reserialised", "MUST", "the MAC covers json.dumps(json.loads(body))", _body_as(_reserialise)),
     Tampering("body-key-order", "MUST", "the MAC covers the sorted keys", _body_as(_reverse_keys)),
-    Tampering("body-garbage", "MUST", "the body is parsed first: an error other than 401", _body_as(lambda _: b"\xff\xfe{not json")),
+    Tampering(
+        "body-garbage",
+        "MUST",
+        "the body is parsed first: an error other than 401",
+        _body_as(lambda _: b"\xff\xfe{not json"),
+    ),
     Tampering("two-bad-first", "SHOULD", "the last of several headers is taken", _two(_zeros, _unchanged)),
     Tampering("two-bad-last", "SHOULD", "the first of several headers is taken", _two(_unchanged, _zeros)),
-    Tampering("list-value", "SHOULD", "any member of a list is accepted", _signed_as(lambda value: f"{_zeros(value)},{value}")),
+    Tampering(
+        "list-value", "SHOULD", "any member of a list is accepted", _signed_as(lambda value: f"{_zeros(value)},{value}")
+    ),
     Tampering("two-same", "MAY", "a proxy may repeat a header", _two(_unchanged, _unchanged)),
     Tampering("upper-case", "MAY", "the true MAC, in capitals", _signed_as(str.upper)),
     Tampering("prefixed", "MAY", "the true MAC, in GitHub's spelling", _signed_as(lambda value: f"sha256={value}")),
     Tampering("base64", "MAY", "the true MAC, in base64", _signed_as(_base64)),
-    Tampering("inner-space", "MAY", "the true MAC, in two halves", _signed_as(lambda value: f"{value[:32]} {value[32:]}")),
+    Tampering(
+        "inner-space", "MAY", "the true MAC, in two halves", _signed_as(lambda value: f"{value[:32]} {value[32:]}")
+    ),
     Tampering("quoted", "MAY", "the true MAC, in quotes", _signed_as(lambda value: f'"{value}"')),
 )
 
@@ -238,5 +292,3 @@ def forge(how: str, base: WebhookRequest, key: bytes) -> WebhookRequest:
     if tampering.level != "MAY" and forged.signatures == (keyed_digest(key, forged.body).hex(),):
         raise ValueError(f"{how!r} leaves this body as it was: the request would be genuine; give another base")
     return replace(forged, expected=_UNAUTHORIZED, label=how)
-
-

@@ -286,9 +286,7 @@ class MeetGeek:
         if not response.acknowledged:
             raise AssertionError(self._explain("not acknowledged", "HTTP 200, no body", response, request))
 
-    def assert_rejected(
-        self, answer: object, request: WebhookRequest | None = None, spy: Spy | None = None
-    ) -> None:
+    def assert_rejected(self, answer: object, request: WebhookRequest | None = None, spy: Spy | None = None) -> None:
         """Assert that an answer is the right refusal: 401, and nothing was processed.
 
         Args:
@@ -343,9 +341,7 @@ def _continues(record: DeliveryRecord, response: Response) -> bool:
     return not response.acknowledged and len(record.attempts) < MOST_POSTS
 
 
-def _delivery(
-    record: DeliveryRecord, send: Send, path: str, between: Between | None
-) -> Callable[[], Awaitable[None]]:
+def _delivery(record: DeliveryRecord, send: Send, path: str, between: Between | None) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
         while _continues(record, await send(record.request, path)):
             outcome = between(record.attempts[-1]) if between is not None else None
@@ -353,5 +349,3 @@ def _delivery(
                 await outcome
 
     return run
-
-

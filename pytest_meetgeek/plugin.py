@@ -79,7 +79,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "or without the excluded ones (ids of pytest_meetgeek.TAMPERINGS)",
     )
     config.addinivalue_line(
-        "markers", "meetgeek_check(id, level): put on each check of the conformance suite; select them with -m meetgeek_check"
+        "markers",
+        "meetgeek_check(id, level): put on each check of the conformance suite; select them with -m meetgeek_check",
     )
     given = ("meetgeek_app", "meetgeek_handler", "meetgeek_secret_env", "meetgeek_report")
     if any(config.getoption(name) for name in given) or any(
@@ -93,7 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Import what the command line names, so that a mistake stops the run at once."""
-    if session.config.getoption("meetgeek_app"):
+    # xdist's controller has checked it already; of an error in a worker it would learn only that the worker died.
+    if session.config.getoption("meetgeek_app") and not hasattr(session.config, "workerinput"):
         from pytest_meetgeek.settings import check_targets
 
         check_targets(session.config)
@@ -116,7 +118,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if "meetgeek_check" in getattr(item, "fixturenames", ()):
         marker = item.get_closest_marker("meetgeek_check")
         if marker is not None:
-            item.user_properties += [("meetgeek.check", marker.kwargs["id"]), ("meetgeek.level", marker.kwargs["level"])]
+            item.user_properties += [
+                ("meetgeek.check", marker.kwargs["id"]),
+                ("meetgeek.level", marker.kwargs["level"]),
+            ]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -98,8 +98,9 @@ class Results:
         for result in results:
             if result.outcome in {"failed", "warned"}:
                 terminal.line(f"  {result.level:<6} {result.id}{result.remark}")
-        slowest = max(results, key=lambda result: result.seconds)
-        if slowest.seconds:
+        answered = [result for result in results if result.seconds]
+        if answered:
+            slowest = max(answered, key=lambda result: result.seconds)
             terminal.line(f"  slowest acknowledgement: {slowest.seconds:.3f} s ({slowest.id})")
         unproven = sum(result.unproven for result in results)
         if unproven:
@@ -125,5 +126,6 @@ def _reason(report: pytest.TestReport, properties: dict[str, str]) -> str:
         return xfail_reason
     if report.failed and "sent" not in properties:
         # An error in a fixture, an app that does not start, a deviation that is none any more.
-        return str(report.longrepr).strip().splitlines()[-1]
+        crash = getattr(report.longrepr, "reprcrash", None)
+        return str(report.longrepr if crash is None else crash.message).strip().splitlines()[-1]
     return properties.get("reason", "")

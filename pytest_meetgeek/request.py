@@ -166,7 +166,9 @@ class WebhookRequest:
         content_type = headers.pop("Content-Type", "")
         charset = content_type.lower().partition("charset=")[2].strip(' "')
         if charset not in {"", "utf-8"}:
-            raise ValueError(f"Django's test client would encode the body again as {charset!r}: send it with a Receiver")
+            raise ValueError(
+                f"Django's test client would encode the body again as {charset!r}: send it with a Receiver"
+            )
         return {"data": self.body, "content_type": content_type, "headers": headers}
 
     def asgi_scope(self, path: str = "/") -> dict[str, Any]:
@@ -176,9 +178,7 @@ class WebhookRequest:
             path: The path to send to, percent-encoded, with an optional query string.
         """
         raw_path, _, query = path.partition("?")
-        framing = (
-            (b"transfer-encoding", b"chunked") if self.chunks else (b"content-length", b"%d" % len(self.body))
-        )
+        framing = (b"transfer-encoding", b"chunked") if self.chunks else (b"content-length", b"%d" % len(self.body))
         present = [(name.lower(), value) for name, value in self._encoded_headers()]
         host = [] if any(name == b"host" for name, _ in present) else [(b"host", b"testserver")]
         return {
@@ -296,5 +296,7 @@ class WebhookRequest:
     def _header_mapping(self, client: str) -> dict[str, str]:
         mapping = dict(self.headers)
         if len(mapping) < len(self.headers):
-            raise ValueError(f"{client} takes each header once, this request repeats one: send it with a Receiver or httpx")
+            raise ValueError(
+                f"{client} takes each header once, this request repeats one: send it with a Receiver or httpx"
+            )
         return mapping

@@ -105,7 +105,9 @@ def normalise(answer: object) -> Response:
         return normalise(attempts[-1])
     status = getattr(foreign, "status_code", None)
     if not isinstance(status, int):
-        raise TypeError(f"no answer of a known client: {type(answer).__name__} (it needs status_code, and content or data)")
+        raise TypeError(
+            f"no answer of a known client: {type(answer).__name__} (it needs status_code, and content or data)"
+        )
     headers = tuple((str(name), str(value)) for name, value in dict(getattr(foreign, "headers", {})).items())
     return Response(status=status, headers=headers, body=_body_of(foreign))
 

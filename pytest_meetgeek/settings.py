@@ -183,7 +183,9 @@ def deviations(config: pytest.Config) -> dict[str, str]:
     for line in config.getini("meetgeek_deviations"):
         check_id, _, reason = (part.strip() for part in line.partition(":"))
         if check_id not in CHECKS:
-            raise pytest.UsageError(f"meetgeek_deviations: unknown check {check_id!r}: {did_you_mean(check_id, CHECKS)}")
+            raise pytest.UsageError(
+                f"meetgeek_deviations: unknown check {check_id!r}: {did_you_mean(check_id, CHECKS)}"
+            )
         if not reason:
             raise pytest.UsageError(f"meetgeek_deviations: {check_id} needs a reason: '{check_id}: why'")
         known[check_id] = reason

@@ -119,6 +119,8 @@ class Spy:
 
 def _replace_in_modules(old: object, new: object) -> None:
     for module in list(sys.modules.values()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            if value is old:
+        namespace: dict[str, object] = getattr(module, "__dict__", {})
+        # Compared by identity, in C: there are thousands of modules, and names whose == does odd things.
+        if id(old) in map(id, namespace.values()):
+            for name in [name for name, value in namespace.items() if value is old]:
                 setattr(module, name, new)

@@ -186,5 +186,3 @@ FRAMEWORKS = {
         falcon_wsgi,
     )
 }
-
-

@@ -173,13 +173,19 @@ def _refusing_events(status, refused):
 
 
 variant(
-    "failed-is-400", "ack.failed", process=_refusing_events(400, lambda event: event.get("message") == "File analyzed failed")
+    "failed-is-400",
+    "ack.failed",
+    process=_refusing_events(400, lambda event: event.get("message") == "File analyzed failed"),
 )
 variant(
-    "failed-is-422", "ack.failed", process=_refusing_events(422, lambda event: event.get("message") == "File analyzed failed")
+    "failed-is-422",
+    "ack.failed",
+    process=_refusing_events(422, lambda event: event.get("message") == "File analyzed failed"),
 )
 variant(
-    "strict-model", "ack.extra-fields", process=_refusing_events(422, lambda event: set(event) - {"message", "meeting_id"})
+    "strict-model",
+    "ack.extra-fields",
+    process=_refusing_events(422, lambda event: set(event) - {"message", "meeting_id"}),
 )
 variant(
     "unknown-message-is-400",
@@ -201,7 +207,9 @@ variant(
     "content-type-as-a-whole",
     "ack.charset",
     BOTH,
-    answer=_refusing_headers(415, lambda headers: headers.get("content-type", "application/json") != "application/json"),
+    answer=_refusing_headers(
+        415, lambda headers: headers.get("content-type", "application/json") != "application/json"
+    ),
 )
 variant(
     "insists-on-a-content-type",
@@ -243,9 +251,13 @@ variant(
     BOTH,
     true_signature=lambda self, body: mac(SECRET, _canonical(body)),
 )
-variant("strips", "raw.trailing-newline sig.body-newline", BOTH, true_signature=lambda self, body: mac(SECRET, body.strip()))
 variant(
-    "squeezes-space", "raw.spacing", true_signature=lambda self, body: mac(SECRET, re.sub(rb"\s+", b" ", body.rstrip(b"\n")))
+    "strips", "raw.trailing-newline sig.body-newline", BOTH, true_signature=lambda self, body: mac(SECRET, body.strip())
+)
+variant(
+    "squeezes-space",
+    "raw.spacing",
+    true_signature=lambda self, body: mac(SECRET, re.sub(rb"\s+", b" ", body.rstrip(b"\n"))),
 )
 variant(
     "expects-a-space",
@@ -255,7 +267,9 @@ variant(
 variant(
     "normalises",
     "raw.unicode",
-    true_signature=lambda self, body: mac(SECRET, unicodedata.normalize("NFC", body.decode("utf-8", "replace")).encode()),
+    true_signature=lambda self, body: mac(
+        SECRET, unicodedata.normalize("NFC", body.decode("utf-8", "replace")).encode()
+    ),
 )
 variant(
     "reads-ascii",
@@ -345,7 +359,11 @@ class LooksUpTooEarly(Right):
     async def respond(self, method, headers, receive):
         body = await self.read(receive)
         event = self.parse(body)
-        if not self.is_genuine(headers, body) or not isinstance(event, dict) or not isinstance(event.get("meeting_id"), str):
+        if (
+            not self.is_genuine(headers, body)
+            or not isinstance(event, dict)
+            or not isinstance(event.get("meeting_id"), str)
+        ):
             return self.answer(method, headers, body)
         known = event["meeting_id"] in self.done
         await self.wait()
@@ -551,7 +569,9 @@ class NeverForgives(Right):
 
 # --- forgeries
 variant(
-    "no-verification", "sig.missing sig.wrong-secret sig.body-changed rej.status", is_genuine=lambda self, headers, body: True
+    "no-verification",
+    "sig.missing sig.wrong-secret sig.body-changed rej.status",
+    is_genuine=lambda self, headers, body: True,
 )
 accepts("skips-the-check", "sig.missing", lambda found, body, headers: not found, BOTH)
 accepts("empty-is-none", "sig.empty", lambda found, body, headers: found == [""])
@@ -568,7 +588,9 @@ accepts(
 )
 accepts("empty-key-too", "sig.empty-secret", lambda found, body, headers: one(found) == mac(b"", body))
 accepts("none-key-too", "sig.none-secret", lambda found, body, headers: one(found) == mac(b"None", body), BOTH)
-accepts("test-key-too", "sig.test-secret", lambda found, body, headers: one(found) == mac(b"meetgeek-test-secret", body))
+accepts(
+    "test-key-too", "sig.test-secret", lambda found, body, headers: one(found) == mac(b"meetgeek-test-secret", body)
+)
 accepts(
     "starts-with",
     "sig.truncated sig.one-char",
@@ -576,12 +598,18 @@ accepts(
 )
 accepts("ignores-the-rest", "sig.extended", lambda found, body, headers: one(found).startswith(mac(SECRET, body)))
 accepts("half-is-enough", "sig.truncated", lambda found, body, headers: one(found) == mac(SECRET, body)[:32])
-accepts("all-but-the-last-digit", "sig.one-bit", lambda found, body, headers: one(found)[:-1] == mac(SECRET, body)[:-1] and len(one(found)) == 64)
+accepts(
+    "all-but-the-last-digit",
+    "sig.one-bit",
+    lambda found, body, headers: one(found)[:-1] == mac(SECRET, body)[:-1] and len(one(found)) == 64,
+)
 accepts("zeros-are-a-signature", "sig.zeros", lambda found, body, headers: one(found) == "0" * 64)
 crashes(
     "decodes-hex",
     "sig.non-hex sig.odd-length",
-    lambda found, body: one(found).isascii() and one(found).strip() and len(one(found)) < 70 and not _is_hex(one(found)),
+    lambda found, body: (
+        one(found).isascii() and one(found).strip() and len(one(found)) < 70 and not _is_hex(one(found))
+    ),
     BOTH,
 )
 
@@ -606,7 +634,9 @@ accepts("api-key", "sig.secret-itself", lambda found, body, headers: one(found).
 accepts("sha1-too", "sig.sha1", lambda found, body, headers: one(found) == mac(SECRET, body, "sha1"))
 accepts("sha512-too", "sig.sha512", lambda found, body, headers: one(found) == mac(SECRET, body, "sha512"))
 accepts(
-    "plain-hash-too", "sig.plain-hash", lambda found, body, headers: one(found) == hashlib.sha256(SECRET + body).hexdigest()
+    "plain-hash-too",
+    "sig.plain-hash",
+    lambda found, body, headers: one(found) == hashlib.sha256(SECRET + body).hexdigest(),
 )
 accepts("unkeyed-too", "sig.unkeyed", lambda found, body, headers: one(found) == hashlib.sha256(body).hexdigest())
 accepts("swapped-too", "sig.swapped", lambda found, body, headers: one(found) == mac(body, SECRET))
@@ -639,17 +669,30 @@ class RemembersByMessage(RemembersSignatures):
 accepts(
     "ignores-what-follows",
     "sig.body-appended",
-    lambda found, body, headers: b"}" in body and one(found) == mac(SECRET, body[: body.rindex(b"}") + 1]) and not body.endswith(b"\n"),
+    lambda found, body, headers: (
+        b"}" in body and one(found) == mac(SECRET, body[: body.rindex(b"}") + 1]) and not body.endswith(b"\n")
+    ),
 )
-accepts("strips-newlines-too", "sig.body-newline", lambda found, body, headers: one(found) == mac(SECRET, body.rstrip(b"\n")), BOTH)
-accepts("empty-needs-no-check", "sig.body-emptied", lambda found, body, headers: not body and len(one(found)) == 64 and one(found) != mac(SECRET, b"{}"))
+accepts(
+    "strips-newlines-too",
+    "sig.body-newline",
+    lambda found, body, headers: one(found) == mac(SECRET, body.rstrip(b"\n")),
+    BOTH,
+)
+accepts(
+    "empty-needs-no-check",
+    "sig.body-emptied",
+    lambda found, body, headers: not body and len(one(found)) == 64 and one(found) != mac(SECRET, b"{}"),
+)
 accepts(
     "skips-a-mark",
     "sig.body-bom",
     lambda found, body, headers: one(found) == mac(SECRET, body.removeprefix(b"\xef\xbb\xbf")),
 )
 accepts(
-    "reserialised-too", "sig.body-reserialised", lambda found, body, headers: one(found) == mac(SECRET, _canonical(body))
+    "reserialised-too",
+    "sig.body-reserialised",
+    lambda found, body, headers: one(found) == mac(SECRET, _canonical(body)),
 )
 
 

@@ -40,7 +40,9 @@ def asgi_server():
     import uvicorn
 
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(plugin_frameworks.plain_asgi(), interface="asgi3", lifespan="off", log_level="critical", ws="none")
+    config = uvicorn.Config(
+        plugin_frameworks.plain_asgi(), interface="asgi3", lifespan="off", log_level="critical", ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()

@@ -137,7 +137,13 @@ def test_one_fault_gives_few_findings():
 
 @pytest.mark.parametrize(
     ("app", "verdict"),
-    [("open_door", "failed"), ("empty_key", "failed"), ("none_key", "failed"), ("fallback", "passed"), ("stays_down", "passed")],
+    [
+        ("open_door", "failed"),
+        ("empty_key", "failed"),
+        ("none_key", "failed"),
+        ("fallback", "passed"),
+        ("stays_down", "passed"),
+    ],
 )
 def test_an_app_that_is_open_without_its_secret_is_caught(app, verdict, tmp_path, monkeypatch):
     tmp_path.joinpath("plugin_open_app.py").write_text(textwrap.dedent(OPEN_WITHOUT_A_SECRET))
@@ -193,5 +199,3 @@ def test_a_lock_out_is_no_skip_once_something_was_accepted():
         right.success = (429, b"")
         finding = examine(CHECKS["raw.compact"], examination)
     assert (finding.verdict, finding.reason) == ("failed", "required HTTP 200, as to earlier deliveries")
-
-

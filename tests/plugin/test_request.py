@@ -16,11 +16,27 @@ from pytest_meetgeek.request import keyed_digest, sign
 
 # printf '%s' BODY | openssl dgst -sha256 -mac HMAC -macopt hexkey:KEY, with OpenSSL 3.
 VECTORS = [
-    ("6d6565746765656b2d746573742d736563726574", "7b226d657373616765223a202246696c6520616e616c797a6564206661696c6564227d", "0b8040aa8b2d7d8891bfdfca1bdd7bb82e977658f14a44023dcaadf6ecef1ac4"),
+    (
+        "6d6565746765656b2d746573742d736563726574",
+        "7b226d657373616765223a202246696c6520616e616c797a6564206661696c6564227d",
+        "0b8040aa8b2d7d8891bfdfca1bdd7bb82e977658f14a44023dcaadf6ecef1ac4",
+    ),
     ("6b", "", "8bb990c40a7d61cb97597a942125025be50ac8beb74436e3735b98893a7f6620"),
-    ("78787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878", "00ff", "a99b127ffe36cd772f7ef07b47c5d755f6bae03bf131b3a85ca0f9096f226229"),
-    ("7979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979", "6c6f6e67206b6579", "2049a8bcd91e70463fb2c1c45378da883b433bdec3899ce0bfaa34c26cb8d48a"),
-    ("676568c3a4696d", "7b226d657373616765223a202246696c6520616e616c797a6564207375636365737366756c6c79222c20226d656574696e675f6964223a202230227d", "50504d622fe3645ca0b2251a27d867d5cd9555e39a4172d7b3a79fe76c139172"),
+    (
+        "78787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878",
+        "00ff",
+        "a99b127ffe36cd772f7ef07b47c5d755f6bae03bf131b3a85ca0f9096f226229",
+    ),
+    (
+        "7979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979797979",
+        "6c6f6e67206b6579",
+        "2049a8bcd91e70463fb2c1c45378da883b433bdec3899ce0bfaa34c26cb8d48a",
+    ),
+    (
+        "676568c3a4696d",
+        "7b226d657373616765223a202246696c6520616e616c797a6564207375636365737366756c6c79222c20226d656574696e675f6964223a202230227d",
+        "50504d622fe3645ca0b2251a27d867d5cd9555e39a4172d7b3a79fe76c139172",
+    ),
 ]
 
 
@@ -38,7 +54,9 @@ def test_a_text_secret_is_its_utf_8():
     assert sign("gehäim", b"{}") == sign("gehäim".encode(), b"{}")
 
 
-@given(some.binary(min_size=1, max_size=200), some.binary(max_size=300), some.sampled_from(["sha1", "sha256", "sha512"]))
+@given(
+    some.binary(min_size=1, max_size=200), some.binary(max_size=300), some.sampled_from(["sha1", "sha256", "sha512"])
+)
 def test_the_digest_agrees_with_the_standard_library(key, body, algorithm):
     import hmac
 
@@ -101,7 +119,11 @@ def test_the_wsgi_form(meetgeek):
     environ = meetgeek.tampered("two-bad-last").wsgi_environ("/a%20b?c=d")
     first, second = environ["HTTP_X_MG_SIGNATURE"].split(",")
     assert (len(first), second) == (64, "0" * 64)
-    assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["CONTENT_TYPE"]) == ("/a b", "c=d", "application/json")
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["CONTENT_TYPE"]) == (
+        "/a b",
+        "c=d",
+        "application/json",
+    )
     assert environ["wsgi.input"].read() == meetgeek.analyzed(json.loads(_body(environ))["meeting_id"]).body
 
 
@@ -216,7 +238,11 @@ print(sorted(foreign & set(sys.modules)))
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     result = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", script], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-X", "dev", "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
     assert (result.stdout, result.stderr) == ("[]\n", "")
 

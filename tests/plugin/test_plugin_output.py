@@ -1,0 +1,399 @@
+"""What people read: the items, the failure text, the table, the report, each line as it stands."""
+
+import functools
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+APP = "--meetgeek-app=plugin_shop:app"
+HANDLER = "--meetgeek-handler=plugin_shop:process"
+QUIET = ("-pno:cacheprovider", "-pno:asyncio")
+IN_SUITE = "def test_receiver(meetgeek_check): meetgeek_check()"
+
+
+@pytest.fixture
+def run(pytester):
+    def run(*arguments, subprocess=False):
+        start = pytester.runpytest_subprocess if subprocess else pytester.runpytest_inprocess
+        return start(*QUIET, *arguments)
+
+    return run
+
+
+def test_one_line_tests_a_receiver(run):
+    result = run(APP, HANDLER)
+    result.assert_outcomes(passed=72, skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            "collected 74 items",
+            "meetgeek *",
+            "============================= MeetGeek conformance =============================",
+            "group     pass  fail  warn  skip",
+            "ack          8     0     0     0",
+            "raw          6     0     0     0",
+            "odd          2     0     0     0",
+            "rep          7     0     0     0",
+            "hdr          0     0     0     1",
+            "cfg          0     0     0     1",
+            "rej          7     0     0     0",
+            "sig         42     0     0     0",
+            "  slowest acknowledgement: 0.??? s (*)",
+        ],
+    )
+    result.stdout.no_fnmatch_line("*refusals seen as 401 only*")
+
+
+def test_the_failure_text(run):
+    result = run("--meetgeek-app=plugin_shop:key_error", "--meetgeek-path=/hook", HANDLER, "-k", "ack")
+    result.assert_outcomes(passed=8, failed=1, deselected=65)
+    lines = result.outlines
+    start = lines.index("[ack.failed] a signed 'File analyzed failed', which has no meeting_id, is acknowledged")
+    assert re.fullmatch("_+ test_receiver\\[ack.failed\\] _+", lines[start - 1])
+    assert re.sub(r":\d+$", ":LINE", "\n".join(lines[start + 1 : start + 8]), flags=re.MULTILINE).splitlines() == [
+        "  level:    MUST   source: MeetGeek webhooks",
+        "  sent:     POST /hook failed, 35 bytes, X-MG-Signature: '0b8040aa8b2d…ef1ac4 (64 chars)'",
+        "  required: HTTP 200",
+        "  received: HTTP 500, 21 bytes of body: 'Internal Server Error'",
+        "    the app raised KeyError: 'meeting_id'",
+        f"    at {__file__.replace('test_plugin_output', 'plugin_shop')}:LINE",
+        "  why:      event['meeting_id'] raises KeyError: a 500, retried",
+    ]
+    result.stdout.fnmatch_lines(["  MUST   ack.failed", "FAILED meetgeek::test_receiver?ack.failed? *"])
+
+
+def test_a_violated_should_warns(run):
+    result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, "-rx", "-k", "rep")
+    result.assert_outcomes(passed=6, xfailed=1, deselected=67)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "rep          6     0     1     0",
+            "  SHOULD rep.idempotent  (reported, not failed)",
+            "XFAIL meetgeek::test_receiver?rep.idempotent? - *",
+        ],
+    )
+
+
+@pytest.mark.parametrize("strict", ["--meetgeek-strict", "-omeetgeek_strict=true"])
+def test_a_violated_should_fails_when_strict(strict, run):
+    result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, strict, "-k", "rep")
+    result.assert_outcomes(passed=6, failed=1, deselected=67)
+    result.stdout.fnmatch_lines(
+        [
+            "?rep.idempotent? one meeting that arrives three times is processed once",
+            "  note:     sent in turn, the handler ran 3 times",
+            "rep          6     1     0     0",
+            "  SHOULD rep.idempotent",
+        ],
+    )
+
+
+def test_without_a_handler_the_table_says_what_is_not_proven(run):
+    result = run(APP)
+    result.assert_outcomes(passed=68, skipped=6)
+    result.stdout.fnmatch_lines(
+        [
+            "rep          3     0     0     4",
+            "  39 refusals seen as 401 only: give --meetgeek-handler=module:function to prove that nothing was processed",
+        ],
+    )
+
+
+def test_a_plugged_in_spy_proves_as_well(pytester, run):
+    pytester.makeconftest(
+        """
+        import pytest
+        from plugin_shop import Shop
+
+        @pytest.fixture
+        def meetgeek_app(meetgeek_spy):
+            shop = Shop()
+            shop.handle = meetgeek_spy
+            return shop.wsgi
+        """
+    )
+    pytester.makepyfile(IN_SUITE)
+    result = run("-k", "ack.status or sig.missing or sig.zeros")
+    result.assert_outcomes(passed=3, deselected=71)
+    result.stdout.no_fnmatch_line("*refusals seen as 401 only*")
+
+
+def test_nothing_accepted_blocks_the_rest(run):
+    result = run("--meetgeek-app=plugin_shop:other_secret", "-rs")
+    result.assert_outcomes(passed=47, skipped=26, failed=1)
+    result.stdout.fnmatch_lines(["  MUST   ack.status"])
+    result.stdout.fnmatch_lines(["SKIPPED *blocked by ack.status: no signed delivery was accepted"])
+
+
+def test_a_dead_url_is_one_finding(run):
+    result = run("--meetgeek-app=http://127.0.0.1:1/hook")
+    result.assert_outcomes(skipped=73, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "  sent:     POST /hook analyzed, 95 bytes, *",
+            "  received: no answer",
+            "    ConnectionRefusedError: *",
+            "  again:    curl -i -X POST *http://127.0.0.1:1/hook",
+            "  MUST   ack.status",
+        ],
+    )
+
+
+def test_a_known_deviation_is_a_strict_xfail(pytester, run):
+    pytester.makeini("[pytest]\nmeetgeek_deviations =\n    ack.failed: the gateway answers\n    ack.status: not so")
+    result = run("--meetgeek-app=plugin_shop:key_error", HANDLER, "--meetgeek-report=out/report.json", "-rx", "-kack")
+    result.assert_outcomes(passed=7, xfailed=1, failed=1, deselected=65)
+    result.stdout.fnmatch_lines(
+        [
+            "*XPASS(strict)* known deviation: not so*",
+            "ack          6     1     1     0",
+            "  MUST   ack.status  (*known deviation: not so)",
+            "  MUST   ack.failed  (known deviation: the gateway answers)",
+            "XFAIL meetgeek::test_receiver?ack.failed? - known deviation: the gateway answers*",
+        ],
+    )
+    report = {entry["id"]: entry for entry in json.loads(pytester.path.joinpath("out/report.json").read_text())}
+    assert report["ack.failed"]["outcome"] == "warned"
+    assert report["ack.failed"]["reason"] == "known deviation: the gateway answers"
+    assert report["ack.status"]["outcome"] == "failed"
+
+
+def test_the_report(pytester, run):
+    run("--meetgeek-app=plugin_shop:key_error", "--meetgeek-report=report.json")
+    report = json.loads(pytester.path.joinpath("report.json").read_text())
+    assert len(report) == 74
+    by_id = {entry["id"]: entry for entry in report}
+    assert by_id["ack.status"] == {
+        "id": "ack.status",
+        "level": "MUST",
+        "outcome": "passed",
+        "reason": "",
+        "sent": "",
+        "received": "",
+    }
+    failed = by_id["ack.failed"]
+    assert (failed["outcome"], failed["reason"]) == ("failed", "required HTTP 200")
+    assert failed["sent"].startswith("POST / failed, 35 bytes, X-MG-Signature: '0b80")
+    assert failed["received"].startswith(
+        "HTTP 500, 21 bytes of body: 'Internal Server Error'\n    the app raised KeyError"
+    )
+    assert by_id["hdr.case"]["outcome"] == "skipped"
+    assert by_id["hdr.case"]["reason"].startswith("URL only")
+
+
+def test_a_report_without_checks_is_empty(pytester, run):
+    pytester.makepyfile("def test_nothing(): pass")
+    run("--meetgeek-report=report.json")
+    assert json.loads(pytester.path.joinpath("report.json").read_text()) == []
+
+
+def test_a_leak_is_found_and_not_shown(pytester, run, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
+    result = run(
+        "--meetgeek-app=plugin_shop:leaky",
+        "--meetgeek-secret-env=SHOP_SECRET",
+        "--meetgeek-report=report.json",
+        "--junitxml=junit.xml",
+        "-l",
+        "-kno-leak",
+    )
+    result.stdout.fnmatch_lines(["  received: HTTP 401, 34 bytes of body: 'the secret is ?secret?'"])
+    texts = [result.stdout.str(), *(pytester.path.joinpath(name).read_text() for name in ("report.json", "junit.xml"))]
+    for text in texts:
+        assert "the secret is meetgeek" not in text
+
+
+def test_a_secret_does_not_show_in_a_traceback(pytester, run, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", "very-secret-indeed")
+    pytester.makepyfile(
+        """
+        def test_it(meetgeek_secret, meetgeek):
+            assert meetgeek_secret == "very-" + "secret-indeed"
+            request = meetgeek.tampered("secret-itself")
+            copies = [meetgeek, request, meetgeek_secret]
+            assert not copies
+        """
+    )
+    result = run("--meetgeek-secret-env=SHOP_SECRET", "-l", "--tb=long", "-vv")
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*very-secret-indeed*")
+    result.stdout.fnmatch_lines(["*<the secret, not shown>*"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n2",)])
+def test_it_runs_beside_the_user_s_own_tests(arguments, pytester, run):
+    pytester.makepyfile("def test_mine(): pass")
+    run = functools.partial(run, subprocess=bool(arguments))
+    run(APP, "-kraw", *arguments).assert_outcomes(passed=6, deselected=68 if not arguments else 0)
+    both = run(APP, "test_it_runs_beside_the_user_s_own_tests.py", "-kraw or mine", *arguments)
+    both.assert_outcomes(passed=7, deselected=68 if not arguments else 0)
+
+
+def test_testpaths_are_left_out_when_nothing_else_is_asked(pytester, run):
+    pytester.makeini("[pytest]\ntestpaths = .")
+    pytester.makepyfile("def test_mine(): pass")
+    run(APP, "-kraw or mine").assert_outcomes(passed=6, deselected=68)
+
+
+def test_the_ini_setting_alone_collects_nothing(pytester, run):
+    pytester.makeini(
+        "[pytest]\nmeetgeek_app = plugin_shop:app\nmeetgeek_handler = plugin_shop:process\nmeetgeek_path = /x"
+    )
+    pytester.makepyfile(f"{IN_SUITE}\ndef test_path(meetgeek_path): assert meetgeek_path == '/x'")
+    run("-kraw or path").assert_outcomes(passed=7, deselected=68)
+
+
+def test_the_suite_can_be_named(pytester, run):
+    result = run("--pyargs", "pytest_meetgeek.suite", "-o", "meetgeek_app=plugin_shop:app", "-kraw")
+    result.assert_outcomes(passed=6, deselected=68)
+
+
+def test_selection_by_name_and_marker(run):
+    run(APP, "-k", "sig and bit").assert_outcomes(passed=1, deselected=73)
+    run(APP, "-m", "meetgeek_check", "-k", "raw").assert_outcomes(passed=6, deselected=68)
+    run(APP, "-m", "not meetgeek_check").assert_outcomes(deselected=74)
+
+
+def test_marker_arguments_select_levels(run):
+    if pytest.version_tuple >= (8, 3):
+        run(APP, "-m", "meetgeek_check(level='MAY')").assert_outcomes(passed=6, deselected=68)
+
+
+def test_collect_only_lists_the_ids(run):
+    result = run(APP, "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["meetgeek::test_receiver?ack.status?", "meetgeek::test_receiver?sig.missing?"])
+    assert sum(line.startswith("meetgeek::test_receiver[") for line in result.outlines) == 74
+    result.stdout.no_fnmatch_line("*MeetGeek conformance*")
+
+
+def test_only_what_failed_last(pytester):
+    pytester.makepyfile("def test_mine(): assert 0")
+    arguments = ("-pno:asyncio", "--meetgeek-app=plugin_shop:key_error", "test_only_what_failed_last.py")
+    run = pytester.runpytest_inprocess
+    run(*arguments, "-kack or mine").assert_outcomes(passed=8, failed=2, deselected=65)
+    run(*arguments, "--lf").assert_outcomes(failed=2, deselected=73)
+
+
+def test_two_workers_report_to_one_table(pytester, run):
+    result = run(
+        "--meetgeek-app=plugin_shop:key_error",
+        HANDLER,
+        "-n2",
+        "--meetgeek-report=report.json",
+        "--junitxml=j.xml",
+        subprocess=True,
+    )
+    result.assert_outcomes(passed=71, skipped=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["ack          7     1     0     0", "sig         42     0     0     0", "  MUST   ack.failed"]
+    )
+    assert [entry["id"] for entry in json.loads(pytester.path.joinpath("report.json").read_text())][:2] == [
+        "ack.status",
+        "ack.empty-body",
+    ]
+    properties = ElementTree.parse(pytester.path / "j.xml").iter("property")
+    found = {(item.get("name"), item.get("value")) for item in properties}
+    assert {("meetgeek.check", "sig.missing"), ("meetgeek.level", "MAY")} <= found
+
+
+def test_junit_xml_names_the_checks(pytester, run):
+    run(APP, "--junitxml=j.xml", "-ksig.missing")
+    names = [case.get("name") for case in ElementTree.parse(pytester.path / "j.xml").iter("testcase")]
+    assert "test_receiver[sig.missing]" in names
+
+
+def test_an_error_in_a_fixture_is_the_check_s(pytester, run):
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def meetgeek_app():
+            raise RuntimeError("no database")
+        """
+    )
+    pytester.makepyfile(IN_SUITE)
+    result = run("-k", "ack.status or ack.failed")
+    result.assert_outcomes(errors=2, deselected=72)
+    result.stdout.fnmatch_lines(["ack          0     2     0     0", "  MUST   ack.status  (*no database*)"])
+
+
+def test_a_failed_start_up_fails_the_test(run):
+    result = run("--meetgeek-app=plugin_shop:broken_start", "-k", "ack.status")
+    result.assert_outcomes(failed=1, deselected=73)
+    result.stdout.fnmatch_lines(["*LifespanError: the app's start-up failed: no database"])
+
+
+def test_a_check_that_is_not_called_is_an_error(pytester, run):
+    pytester.makeini("[pytest]\nmeetgeek_app = plugin_shop:app")
+    pytester.makepyfile("def test_receiver(meetgeek_check): meetgeek_check")
+    result = run("-k", "ack.status")
+    result.assert_outcomes(passed=1, errors=1, deselected=73)
+    result.stdout.fnmatch_lines(["the test never called meetgeek_check(), so nothing was checked"])
+
+
+def test_nothing_to_test_names_the_two_ways(pytester, run):
+    pytester.makepyfile(IN_SUITE)
+    result = run("-k", "ack.status")
+    result.assert_outcomes(errors=1, deselected=73)
+    result.stdout.fnmatch_lines(
+        [
+            "no receiver to test: override the fixture meetgeek_app (return an ASGI app, a WSGI app or a URL), "
+            "or give --meetgeek-app=MODULE:APP (ini: meetgeek_app)"
+        ],
+    )
+
+
+def test_an_ini_app_that_cannot_be_loaded_fails_the_test(pytester, run):
+    pytester.makeini("[pytest]\nmeetgeek_app = plugin_shop:ap\nmeetgeek_handler = plugin_shop:app.x")
+    pytester.makepyfile("def test_app(meetgeek_app): pass\ndef test_spy(meetgeek_spy): pass")
+    result = run()
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["'plugin_shop' of 'plugin_shop:ap' has no 'ap': did you mean 'app'?"])
+
+
+def test_an_app_of_unknown_kind_names_the_option(pytester, run):
+    pytester.makeini("[pytest]\nmeetgeek_app = plugin_shop:ambiguous")
+    pytester.makepyfile("def test_app(meetgeek_receiver): pass")
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["cannot tell whether function is an ASGI or a WSGI app: *--meetgeek-interface*"])
+    run("--meetgeek-interface=wsgi").assert_outcomes(passed=1)
+
+
+def test_the_app_without_its_secret(run, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
+    result = run(APP, "--meetgeek-secret-env=SHOP_SECRET", "-k", "cfg")
+    result.assert_outcomes(passed=1, deselected=73)
+
+
+@pytest.mark.parametrize("option", ["--markers", "--help", "--fixtures"])
+def test_the_help_texts(option, run):
+    lines = {
+        "--markers": [
+            "@pytest.mark.meetgeek_tamper(?only, exclude=()): *",
+            "@pytest.mark.meetgeek_check(id, level): *",
+        ],
+        "--help": [
+            "MeetGeek webhooks:",
+            *(f"*--meetgeek-{name}*" for name in ("app", "path", "handler", "secret-env", "interface", "strict")),
+            *(f"*--meetgeek-{name}*" for name in ("allow-host", "report")),
+            *(
+                f"*meetgeek_{name} *"
+                for name in ("app", "path", "handler", "secret", "catalogue", "strict", "deviations")
+            ),
+        ],
+        "--fixtures": [
+            "meetgeek_secret ?session scope? -- *",
+            *(f"meetgeek{name} -- *" for name in ("", "_request", "_tampered", "_app", "_path")),
+            *(f"meetgeek{name} -- *" for name in ("_receiver", "_spy", "_check")),
+        ],
+    }
+    run(option).stdout.fnmatch_lines(lines[option])
+
+
+def test_without_the_plugin_there_is_no_option(run):
+    result = run("-p", "no:meetgeek", APP)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR

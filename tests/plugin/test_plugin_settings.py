@@ -1,0 +1,224 @@
+"""A mistake in an option, a setting or a marker stops the run at once, with the nearest right name."""
+
+import pytest
+
+IN_SUITE = "def test_receiver(meetgeek_check): meetgeek_check()"
+
+
+@pytest.fixture
+def run(pytester):
+    return lambda *arguments: pytester.runpytest_inprocess("-pno:cacheprovider", "-pno:asyncio", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--meetgeek-app=no_such_shop:app"],
+            "cannot import 'no_such_shop' for *: ModuleNotFoundError: No module named *",
+        ),
+        (["--meetgeek-app=plugin_shop:ap"], "'plugin_shop' of 'plugin_shop:ap' has no 'ap': did you mean 'app'?"),
+        (["--meetgeek-app=plugin_shop"], "'plugin_shop' is not of the form module:attribute"),
+        (["--meetgeek-app=http://example.com/hook"], "*--meetgeek-allow-host=example.com*"),
+        (["--meetgeek-app=ftp://127.0.0.1/"], "not an http or https URL: *"),
+        (["--meetgeek-app=plugin_shop:app", "--meetgeek-handler=plugin_shop:proces"], "*did you mean 'process'?"),
+        (["--meetgeek-secret-env=NO_SUCH_VARIABLE"], "*the environment variable NO_SUCH_VARIABLE is not set, or empty"),
+        (
+            ["-o", "meetgeek_deviations=ack.fialed: x"],
+            "meetgeek_deviations: unknown check 'ack.fialed': did you mean 'ack.failed'*",
+        ),
+        (["-o", "meetgeek_deviations=ack.failed"], "meetgeek_deviations: ack.failed needs a reason: *"),
+        (["-o", "meetgeek_deviations=ack.failed: "], "meetgeek_deviations: ack.failed needs a reason: *"),
+        (["-o", "meetgeek_catalogue=new"], "meetgeek_catalogue: 'new' is no version, such as 1.0"),
+        (["-o", "meetgeek_catalogue=0.9"], "meetgeek_catalogue: no check is as old as 0.9; *"),
+    ],
+)
+def test_a_wrong_setting_stops_the_run(arguments, message, run):
+    result = run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_an_unknown_interface_lists_the_right_ones(run):
+    result = run("--meetgeek-interface=asg")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*invalid choice: 'asg'*"])
+
+
+def test_an_allowed_host_is_no_mistake(run):
+    result = run(
+        "--meetgeek-app=http://meetgeek.invalid/", "--meetgeek-allow-host=meetgeek.invalid", "--collect-only", "-q"
+    )
+    assert result.ret == 0
+
+
+def test_listing_needs_no_app_that_can_be_imported(run):
+    assert run("--meetgeek-app=no_such_shop:app", "--collect-only", "-q").ret == 0
+
+
+def test_a_pinned_catalogue_runs_what_it_had(run):
+    run("--meetgeek-app=plugin_shop:app", "-o", "meetgeek_catalogue=1.0", "-kraw").assert_outcomes(
+        passed=6, deselected=68
+    )
+
+
+def test_the_directory_of_the_call_is_searched(pytester, run):
+    pytester.makepyfile(my_own_shop="from plugin_shop import *")
+    run("--meetgeek-app=my_own_shop:app", "-k", "ack.status").assert_outcomes(passed=1, deselected=73)
+
+
+MARKED = """
+import pytest
+
+@pytest.mark.meetgeek_tamper({arguments})
+def test_it(meetgeek_tampered):
+    assert meetgeek_tampered.expected == 401
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("'misisng'", "unknown tampering 'misisng': did you mean 'missing'*"),
+        ("exclude=['one-bti']", "unknown tampering 'one-bti': did you mean 'one-bit'*"),
+        ("exlude=['one-bit']", "unknown argument 'exlude': did you mean 'exclude'*"),
+        ("5", "unknown tampering 5: *"),
+    ],
+)
+def test_a_wrong_marker_stops_the_run(arguments, message, pytester, run):
+    pytester.makepyfile(MARKED.format(arguments=arguments))
+    result = run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *::test_it: meetgeek_tamper: {message}"])
+
+
+def test_a_wrong_marker_stops_two_workers(pytester, run):
+    pytester.makepyfile(MARKED.format(arguments="'misisng'"))
+    result = pytester.runpytest_subprocess("-pno:cacheprovider", "-pno:asyncio", "-n2")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*meetgeek_tamper: unknown tampering 'misisng': did you mean 'missing'*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        ("", 33),
+        ("'missing'", 1),
+        ("'missing', 'two-same'", 2),
+        ("exclude='missing'", 32),
+        ("'missing', exclude=['missing']", 0),
+    ],
+)
+def test_the_marker_chooses(arguments, count, pytester, run):
+    pytester.makepyfile(MARKED.format(arguments=arguments))
+    result = run()
+    if count:
+        result.assert_outcomes(passed=count)
+    else:
+        result.assert_outcomes(skipped=1)
+
+
+def test_the_request_is_signed_and_its_id_follows_from_the_test(pytester, run):
+    pytester.makepyfile(
+        """
+        import uuid
+
+        def test_it(meetgeek_request, meetgeek_app, meetgeek):
+            assert uuid.UUID(meetgeek_request.meeting_id).version == 5
+            assert meetgeek.deliver(meetgeek_app, meetgeek_request).acknowledged
+            print(meetgeek_request.meeting_id)
+        """
+    )
+    outputs = [
+        next(line for line in run("-s", "-omeetgeek_app=plugin_shop:wsgi_app").outlines if line.count("-") == 4)
+        for _ in range(2)
+    ]
+    assert outputs[0] == outputs[1]
+
+
+def test_the_secret_comes_from_the_setting_or_a_fixture(pytester, run):
+    pytester.makepyfile(
+        test_ini="def test_it(meetgeek_secret): assert meetgeek_secret == 'of the ini'",
+        test_fixture="""
+            import pytest
+            from pytest_meetgeek.request import sign
+
+            @pytest.fixture
+            def meetgeek_secret():
+                return b"of the fixture"
+
+            def test_it(meetgeek):
+                assert meetgeek.raw(b"x").signature == sign("of the fixture", b"x")
+        """,
+    )
+    run("-o", "meetgeek_secret=of the ini").assert_outcomes(passed=2)
+
+
+def test_the_spy_watches_and_lets_go(pytester, run):
+    pytester.makepyfile(
+        """
+        import plugin_shop
+
+        def test_watches(meetgeek_spy):
+            plugin_shop.process({})
+            assert meetgeek_spy.count == 1
+
+        def test_lets_go(meetgeek_spy):
+            assert meetgeek_spy.count == 0
+        """
+    )
+    run("--meetgeek-handler=plugin_shop:process").assert_outcomes(passed=2)
+
+
+ASYNC_TEST = """
+import pytest
+
+events = []
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        events.append("up")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        events.append("down")
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body"})
+
+@pytest.fixture
+def meetgeek_app():
+    events.clear()
+    yield app
+    assert events == ["up", "down"]
+
+MARK
+async def test_async(meetgeek, meetgeek_receiver, meetgeek_request):
+    for _ in range(2):
+        meetgeek.assert_acknowledged(await meetgeek_receiver.asend(meetgeek_request))
+    assert (await meetgeek.adeliver(meetgeek_receiver, meetgeek_request)).acknowledged
+    with pytest.raises(RuntimeError, match="use 'await"):
+        meetgeek.deliver(meetgeek_receiver, meetgeek_request)
+    assert events == ["up"]
+
+def test_sync(meetgeek, meetgeek_receiver, meetgeek_request):
+    assert meetgeek.deliver(meetgeek_receiver, meetgeek_request).acknowledged
+"""
+
+
+@pytest.mark.parametrize(
+    ("mark", "arguments", "passed"),
+    [
+        ("@pytest.mark.asyncio", ["-pno:anyio"], 2),
+        ("", ["-oasyncio_mode=auto"], 2),
+        ("@pytest.mark.asyncio(loop_scope='session')", [], 2),
+        ("@pytest.mark.anyio", ["-pno:asyncio"], 3),
+        ("@pytest.mark.anyio", [], 3),
+    ],
+)
+def test_an_async_test_has_one_lifespan_on_its_own_loop(mark, arguments, passed, pytester):
+    pytester.makepyfile(ASYNC_TEST.replace("MARK", mark))
+    known = [] if "-pno:asyncio" in arguments else ["-oasyncio_default_fixture_loop_scope=function"]
+    result = pytester.runpytest_subprocess("-Werror", "-pno:cacheprovider", *known, *arguments)
+    result.assert_outcomes(passed=passed)
