@@ -1,0 +1,26 @@
+"""The way into the command line: `mg-middleware`, or `python -m mg_middleware`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+_EXTRA = ("a2wsgi", "click", "rich", "uvicorn")
+
+
+def main() -> int:
+    """Run the command line, or say how to install it: the console script is there without its extra as well.
+
+    Returns:
+        The exit status.
+    """
+    if any(find_spec(name) is None for name in _EXTRA):
+        sys.stderr.write("mg-middleware: the command line needs an extra: pip install 'mg-middleware[cli]'\n")
+        return 2
+    from mg_middleware.cli import main as run  # noqa: PLC0415 - it imports the extra
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
