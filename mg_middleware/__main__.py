@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.util import find_spec
 
+_TERMINATED = 143  # what shells give for SIGTERM
 _EXTRA = ("a2wsgi", "click", "rich", "uvicorn")
 
 
@@ -17,6 +19,8 @@ def main() -> int:
     if any(find_spec(name) is None for name in _EXTRA):
         sys.stderr.write("mg-middleware: the command line needs an extra: pip install 'mg-middleware[cli]'\n")
         return 2
+    # As Ctrl-C does, so that a command stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     from mg_middleware.cli import main as run  # noqa: PLC0415 - it imports the extra
 
     return run()

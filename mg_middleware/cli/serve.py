@@ -19,7 +19,7 @@ from mg_middleware.cli.service import Service
     "--path",
     "paths",
     multiple=True,
-    help="Guard this path and all below it, and let the others through; may be given several times.  [default: guard all]",
+    help="Guard this path and all below it, and let others through; may be given several times.  [default: guard all]",
 )
 @click.option(
     "--store",
@@ -31,7 +31,7 @@ from mg_middleware.cli.service import Service
 )
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="The number of processes.")
 @secret_file_option
-def serve(  # noqa: PLR0913 - one parameter for each option
+def serve(
     application: str | None,
     *,
     host: str,

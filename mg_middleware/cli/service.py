@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mg_middleware.asgi import MeetGeekASGIMiddleware
 from mg_middleware.cli.errors import CommandError
@@ -84,10 +84,11 @@ def load_application(target: str) -> ASGIApplication:
     """
     sys.path.insert(0, "")
     try:
-        application = load(target)
+        application: Any = load(target)
         interface = find_interface(application)
     except TargetError as error:
         raise CommandError(str(error)) from error
     except TypeError as error:
         raise CommandError(f"{target!r} is no ASGI or WSGI application") from error
-    return as_asgi(application) if interface == "wsgi" else application
+    guardable: ASGIApplication = as_asgi(application) if interface == "wsgi" else application
+    return guardable
