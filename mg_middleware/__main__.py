@@ -19,11 +19,15 @@ def main() -> int:
     if any(find_spec(name) is None for name in _EXTRA):
         sys.stderr.write("mg-middleware: the command line needs an extra: pip install 'mg-middleware[cli]'\n")
         return 2
-    # As Ctrl-C does, so that a command stops what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    signal.signal(signal.SIGTERM, _end)
     from mg_middleware.cli import main as run  # noqa: PLC0415 - it imports the extra
 
     return run()
+
+
+def _end(_signal: int, _frame: object) -> None:
+    # An exception, as after Ctrl-C, lets a command stop what it has started.
+    sys.exit(_TERMINATED)
 
 
 if __name__ == "__main__":

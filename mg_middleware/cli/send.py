@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
 from rich.progress import MofNCompleteColumn, Progress
 
+from mg_middleware.cli.content import read_content
 from mg_middleware.cli.errors import CommandError
 from mg_middleware.cli.secret import read_secret, secret_file_option
 from mg_middleware.cli.terminal import standard_output
@@ -30,9 +31,7 @@ _UNANSWERED = (TimeoutError, ConnectionAbortedError, ConnectionResetError, Broke
 @click.argument("url")
 @click.option("--event", type=click.Choice(["success", "failed"]), help="What to tell.  [default: success]")
 @click.option("--meeting-id", metavar="ID", help="The meeting that was analyzed.  [default: a new one]")
-@click.option(
-    "--body", type=click.File("rb"), help='Send the exact bytes of this file ("-" is standard input), signed.'
-)
+@click.option("--body", metavar="FILE|-", help="Send the exact bytes of this file or of standard input, signed.")
 @click.option(
     "--forge",
     metavar="NAME",
@@ -49,7 +48,7 @@ def send(  # noqa: PLR0913 - one parameter for each option
     *,
     event: str | None,
     meeting_id: str | None,
-    body: IO[bytes] | None,
+    body: str | None,
     forge: str | None,
     team: int,
     repeat: int,
@@ -71,7 +70,7 @@ def send(  # noqa: PLR0913 - one parameter for each option
     meetgeek = MeetGeek(read_secret(secret_file), seed=str(uuid4()))
     address_of(url, allow_hosts)  # says no before anything is read or sent
     receiver = Receiver(url, allow_hosts=allow_hosts)
-    content = None if body is None else body.read()
+    content = None if body is None else read_content(body)
 
     def requests() -> Iterator[WebhookRequest]:
         for _ in range(repeat):

@@ -61,7 +61,7 @@ def run(service: Service, *, host: str, port: int, workers: int) -> None:
             raise CommandError("the server did not start; its log says why") from end
 
 
-def _end(*_: object) -> None:
+def _end(_signal: int, _frame: object) -> None:
     # uvicorn stops by itself on SIGTERM and then sends the signal again, to whoever listened before.
     sys.exit(0)
 
@@ -74,4 +74,5 @@ def _free_port(host: str, port: int) -> int:
             free: int = listener.getsockname()[1]
             return free
     except OSError as error:
-        raise CommandError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        reason = str(error.strerror).partition(" (")[0]  # create_server adds the address, which stands there already
+        raise CommandError(f"cannot listen on {host} port {port}: {reason}") from error
