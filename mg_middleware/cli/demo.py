@@ -18,6 +18,7 @@ import click
 import uvicorn
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from mg_middleware import MeetGeekASGIMiddleware, SQLiteStore, delivery_of
 from mg_middleware.cli.terminal import standard_output
@@ -168,11 +169,11 @@ def _play(scenes: Iterable[_Scene], application: _Application, verdicts: list[Ve
             _counted(str(answer.status) for answer in answers),
             _counted(verdict.outcome for verdict in verdicts),
             str(processed),
-            "yes" if right else "NO",
+            Text("yes", "green") if right else "NO",
             style=None if right else "bold red",
         )
     console = standard_output()
-    console.print(f"A guarded receiver at {origin}{_PATH}, and a fake MeetGeek that knows its secret:\n")
+    console.print(f"A guarded receiver at {origin}{_PATH} gets:\n")
     console.print(table)
     if wrong:
         console.print(f"\n{wrong} rows did not come out as the contract promises.")
