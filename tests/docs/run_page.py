@@ -91,7 +91,7 @@ class Page:
         environment["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
         environment["CURL_HOME"] = str(folder)  # whose progress meter a reader at a terminal would not see
         (folder / ".curlrc").write_text("silent\nshow-error\n", encoding="utf-8")
-        environment["COLUMNS"] = "100"
+        environment["COLUMNS"] = "80"
         environment["PYTHONUNBUFFERED"] = "1"
         self.environment = environment
         self.shells: list[subprocess.Popen[str]] = []
