@@ -17,6 +17,7 @@ WARNINGS = (
     "error",
     "ignore:'cgi' is deprecated:DeprecationWarning",  # webob, under Pyramid
     "ignore:pkg_resources is deprecated:UserWarning",  # Pyramid
+    "ignore:Deprecated call to `pkg_resources.declare_namespace:DeprecationWarning",  # Paste, under Pyramid
 )
 
 
