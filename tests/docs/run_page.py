@@ -125,7 +125,7 @@ class Page:
         if caption is not None:
             self.write(kind, caption, source)
         elif kind == "python":
-            run_python(example, source)
+            run_python(example, Lexeme(self.local(source), source.offset, source.line_offset))
         if kind in DIRECTIVES | {"python"}:
             return None
         ways = {
@@ -220,12 +220,13 @@ class Page:
             self.server = None
 
     def local(self, text: str) -> str:
-        """Put in what differs on this machine: the port, and where the checkout is."""
-        return text.replace("8000", str(self.port)).replace("/path/to/checkout", str(checkout()))
+        """Put in what differs on this machine: the port, where the checkout is, and where data are kept."""
+        text = text.replace("/path/to/checkout", str(checkout())).replace("/var/lib/receiver", str(self.folder))
+        return re.sub(r"\b8000\b", str(self.port), text)
 
     def shown(self, text: str) -> str:
         """Take out what differs on this machine."""
-        return text.replace(str(self.port), "8000").replace(str(checkout()), "/path/to/checkout")
+        return re.sub(rf"\b{self.port}\b", "8000", text).replace(str(checkout()), "/path/to/checkout")
 
     def redis_url(self) -> str:
         """Start a Redis server for the page; its URL."""
