@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
-from rich.progress import MofNCompleteColumn, Progress
+from rich.progress import track
 
 from mg_middleware.cli.content import read_content
 from mg_middleware.cli.errors import CommandError
@@ -16,7 +16,7 @@ from mg_middleware.cli.url import address_of, allow_host_option, unreachable
 from pytest_meetgeek import MeetGeek, Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pytest_meetgeek import Response, WebhookRequest
 
@@ -91,17 +91,13 @@ def send(  # noqa: PLR0913 - one parameter for each option
     console = standard_output()
     acknowledged = 0
     most = repeat * team
-    with Progress(
-        *Progress.get_default_columns(),
-        MofNCompleteColumn(),
-        console=console,
-        transient=True,
-        disable=most < _MANY or not console.is_terminal,
-    ) as progress:
-        for request in progress.track(requests(), total=most, description="Sending"):
-            record = meetgeek.deliver(receiver, request, between=check_connection)
-            console.print(record.explain())
-            acknowledged += record.acknowledged
+    sending: Iterable[WebhookRequest] = requests()
+    if most >= _MANY and console.is_terminal:
+        sending = track(sending, "Sending", total=most, console=console, transient=True)
+    for request in sending:
+        record = meetgeek.deliver(receiver, request, between=check_connection)
+        console.print(record.explain())
+        acknowledged += record.acknowledged
     if most > 1:
         console.print(f"{acknowledged} of {most} acknowledged")
     return 0 if acknowledged == most else 1

@@ -41,7 +41,8 @@ def run(service: Service, *, host: str, port: int, workers: int) -> None:
     Raises:
         CommandError: the port cannot be had, or the application does not load or start.
     """
-    signal.signal(signal.SIGTERM, _end)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _end)
     application = service.guarded()
     port = _free_port(host, port)
     if workers > 1:
@@ -62,7 +63,7 @@ def run(service: Service, *, host: str, port: int, workers: int) -> None:
 
 
 def _end(_signal: int, _frame: object) -> None:
-    # uvicorn stops by itself on SIGTERM and then sends the signal again, to whoever listened before.
+    # uvicorn stops by itself on a signal and then sends it again, to whoever listened before: this was no failure.
     sys.exit(0)
 
 

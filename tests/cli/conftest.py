@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def command(folder, monkeypatch, capfd):
     """Run a command in this process, for the cases that are many and small."""
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
     def run(*words):
@@ -42,7 +42,8 @@ def command(folder, monkeypatch, capfd):
         return SimpleNamespace(status=status, out=out, err=err)
 
     yield run
-    signal.signal(signal.SIGTERM, handler)
+    for stop, handler in handlers.items():
+        signal.signal(stop, handler)
     for name in MODULES:
         sys.modules.pop(name, None)
 

@@ -29,7 +29,7 @@ def test_it_shows_that_all_comes_out_as_promised_and_leaves_nothing(process, tmp
     ended = process(
         "demo",
         env={**os.environ, "TMPDIR": str(temporary), "PYTHONIOENCODING": "utf-8"},
-        executable=[sys.executable, "-X", "dev", "-W", "error", "-m", "mg_middleware"],
+        executable=[sys.executable, "-W", "error", "-m", "mg_middleware"],
     )
     assert (ended.status, ended.err) == (0, "")
     assert rows_of(ended.out) == ROWS

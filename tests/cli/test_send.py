@@ -117,7 +117,7 @@ def test_many_show_a_progress_bar_on_a_terminal(folder, receiver, repeat, bar):
         finally:
             os.close(terminal)
         assert running.wait(PATIENCE) == 0
-    assert (f"{repeat}/{repeat}".encode() in shown) == bar
+    assert (b"Sending" in shown) == bar
     assert shown.count(b"acknowledged after 1 POST") == repeat
 
 
