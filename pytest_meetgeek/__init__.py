@@ -25,7 +25,7 @@ __all__ = [
     "WebhookRequest",
 ]
 
-# pytest imports this package in every run of everyone who installed it: nothing is loaded before it is asked for (PEP 562).
+# pytest imports this package in every run of everyone who installed it: nothing is loaded unasked (PEP 562).
 _HOMES = {
     "CHECKS": "checks",
     "TAMPERINGS": "forgeries",

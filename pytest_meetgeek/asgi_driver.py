@@ -6,11 +6,14 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_meetgeek.request import WebhookRequest
 from pytest_meetgeek.response import Response
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from pytest_meetgeek.request import WebhookRequest
 
 Scope = dict[str, Any]
 AsgiApplication = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[object]]
@@ -123,7 +126,7 @@ class AsyncioBackground:
 class TrioBackground:
     """A background task on trio, in a nursery of its own."""
 
-    def __init__(self, trio: Any) -> None:  # noqa: ANN401  # the module: we import none
+    def __init__(self, trio: Any) -> None:  # the module: we import none
         self._trio = trio
         self._manager: Any = trio.open_nursery()
         self._nursery: Any = None
@@ -170,7 +173,7 @@ class TrioBackground:
         await self._trio.lowlevel.checkpoint()
 
 
-def inside_trio() -> Any:  # noqa: ANN401  # the module, which we do not import
+def inside_trio() -> Any:  # the module, which we do not import
     """Find the module trio if this code runs in a trio task, else None."""
     trio: Any = sys.modules.get("trio")
     if trio is None:

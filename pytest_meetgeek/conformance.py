@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,7 +14,7 @@ from pytest_meetgeek.checks import CHECKS
 from pytest_meetgeek.examination import Examination, Finding, Memory, examine
 from pytest_meetgeek.forgeries import TAMPERINGS
 from pytest_meetgeek.nearest import did_you_mean
-from pytest_meetgeek.plugin import report_problem
+from pytest_meetgeek.plugin import item_of, report_problem
 from pytest_meetgeek.receiver import Receiver
 from pytest_meetgeek.unset_secret import UnsetSecret
 
@@ -44,9 +44,11 @@ def collect_suite(session: pytest.Session) -> list[pytest.Item]:
         session: The run.
     """
     path = Path(__file__).with_name("suite.py")
-    module = ConformanceModule.from_parent(session, path=path, nodeid="meetgeek", name="meetgeek")
+    # pytest leaves the arguments of from_parent open.
+    make = cast("Callable[..., pytest.Module]", getattr(ConformanceModule, "from_parent"))  # noqa: B009
+    module = make(session, path=path, nodeid="meetgeek", name="meetgeek")
     items = [item for item in module.collect() if isinstance(item, pytest.Item)]
-    # Not through session.genitems: there --lf leaves out every file in which nothing failed, before it looks at the items.
+    # Not through session.genitems: there --lf leaves out each file in which nothing failed, before it sees the items.
     report = pytest.CollectReport(module.nodeid, "passed", None, result=[*items])
     session.config.hook.pytest_collectreport(report=report)
     for item in items:
@@ -61,7 +63,7 @@ def parametrize_checks(metafunc: pytest.Metafunc) -> None:
         metafunc: The test.
     """
     known = settings.deviations(metafunc.config)
-    parameters = []
+    parameters: list[Any] = []
     for check in settings.chosen_checks(metafunc.config):
         marks = [pytest.mark.meetgeek_check(id=check.id, level=check.level)]
         if check.id in known:
@@ -105,19 +107,18 @@ def run_receiver(request: pytest.FixtureRequest, app: object, path: str) -> Iter
     config = request.config
     try:
         receiver = Receiver(
-            app, path=path, interface=settings.interface(config), allow_hosts=config.getoption("meetgeek_allow_host")
+            app, path=path, interface=settings.interface(config), allow_hosts=settings.allowed_hosts(config)
         )
     except (TypeError, ValueError) as error:
         pytest.fail(str(error), pytrace=False)
-    item: Any = request.node
+    item = item_of(request)
     test: Callable[..., Any] = item.obj
     if inspect.iscoroutinefunction(test):
         # The lifespan belongs on the event loop of the test, which is gone when its fixtures are torn down.
         @functools.wraps(test)
         async def with_receiver(*args: object, **kwargs: object) -> object:
             async with receiver:
-                result: object = await test(*args, **kwargs)
-            return result
+                return cast("object", await test(*args, **kwargs))
 
         item.obj = with_receiver
     yield receiver
@@ -136,7 +137,7 @@ def offer_check(
         spy: Counts what was processed.
         receiver: Gets them.
     """
-    config, item = request.config, request.node
+    config, item = request.config, item_of(request)
     memories = config.stash.setdefault(_MEMORIES, {})
     memory = memories.setdefault(item.nodeid.partition("[")[0], Memory())
     called = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -12,6 +11,8 @@ from pytest_meetgeek.response import ACKNOWLEDGED, Response, blot_out
 from pytest_meetgeek.spy import Spy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_meetgeek.meetgeek import MeetGeek
     from pytest_meetgeek.receiver import Receiver
     from pytest_meetgeek.request import WebhookRequest
@@ -28,7 +29,7 @@ _SERVER_ERROR = 500
 _REFUSALS = range(300, 500)
 
 
-class Violation(Exception):  # noqa: N818  # no error of the program: what a check found
+class Violation(Exception):  # noqa: N818  # no error of the program: what a check found  # no error of the program: what a check found
     """The receiver did not do what a check requires."""
 
     def __init__(self, request: WebhookRequest, required: str, response: Response, note: str = "") -> None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_meetgeek.nearest import did_you_mean
 from pytest_meetgeek.request import WebhookRequest, keyed_digest
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 Level = Literal["MUST", "SHOULD", "MAY"]
 
 # The public default of the fixture `meetgeek_secret`: a receiver must not accept it in place of its own.
-TEST_SECRET = "meetgeek-test-secret"  # noqa: S105  # public on purpose
+TEST_SECRET = "meetgeek-test-secret"  # noqa: S105  # public on purpose  # public on purpose
 
 _FIRST_ERROR = 400
 _FIRST_SERVER_ERROR = 500
 _UNAUTHORIZED = 401
 _HEX_DIGITS = 64
+_BEYOND_ASCII = 0x80
 _DOCUMENTED_FAILURE = b'{"message": "File analyzed failed"}'
 
 
@@ -85,7 +88,7 @@ def _one_bit(signature: str) -> str:
 
 
 def _secret_itself(base: WebhookRequest, key: bytes) -> WebhookRequest:
-    # A header cannot hold line breaks or NUL; without them the value is still the secret for a receiver that compares it.
+    # A header cannot hold line breaks or NUL; without them it is still the secret to a receiver that compares it.
     value = key.decode("latin-1").translate({0: None, 10: None, 13: None})
     return replace(base.with_signature(value), confidential=True)
 
@@ -102,7 +105,7 @@ def _of_other_body(base: WebhookRequest, key: bytes) -> WebhookRequest:
 def _change_one_digit(body: bytes) -> bytes:
     """Another meeting in a body that is still JSON: the last letter or digit changes."""
     for position in range(len(body) - 1, -1, -1):
-        if chr(body[position]).isalnum() and body[position] < 0x80:  # noqa: PLR2004  # ASCII ends there
+        if chr(body[position]).isalnum() and body[position] < _BEYOND_ASCII:  # ASCII ends there
             other = b"1" if body[position : position + 1] == b"0" else b"0"
             return body[:position] + other + body[position + 1 :]
     return body + b"0"

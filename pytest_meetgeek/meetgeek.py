@@ -8,14 +8,16 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_meetgeek.asgi_driver import background
 from pytest_meetgeek.forgeries import TAMPERINGS, forge
 from pytest_meetgeek.receiver import Receiver, Send
 from pytest_meetgeek.request import SIGNATURE_HEADER, WebhookRequest, keyed_digest, to_key
 from pytest_meetgeek.response import Response, normalise
-from pytest_meetgeek.spy import Spy
+
+if TYPE_CHECKING:
+    from pytest_meetgeek.spy import Spy
 
 SUCCEEDED = "File analyzed successfully"
 FAILED = "File analyzed failed"
@@ -103,7 +105,7 @@ class MeetGeek:
         """
         return self.raw(json.dumps({"message": FAILED, **extra}).encode(), label="failed")
 
-    def json(self, obj: object, **dumps: Any) -> WebhookRequest:  # noqa: ANN401  # handed on to json.dumps
+    def json(self, obj: object, **dumps: Any) -> WebhookRequest:  # handed on to json.dumps
         """Make a signed request from any object.
 
         Args:
@@ -179,7 +181,7 @@ class MeetGeek:
         Not in async code: use `adeliver`. There is no pause between the POSTs (MeetGeek's own is not known).
 
         Args:
-            receiver: A Receiver, or an ASGI app, a WSGI app or a loopback URL, which is then run for this delivery only.
+            receiver: A Receiver; or an ASGI app, a WSGI app or a loopback URL, which is run for this delivery only.
             request: What to deliver.
             path: Where, if the receiver has no path of its own.
             between: Called with each answer that did not acknowledge, before the next POST.

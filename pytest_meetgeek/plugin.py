@@ -1,12 +1,12 @@
 """The pytest plugin: options, markers, fixtures and hooks. PYTEST_DONT_REWRITE.
 
-pytest imports this module in every run of everyone who installed it, so it imports pytest alone; what a run really uses is
-imported in the bodies.
+pytest imports this module in every run of everyone who installed it, so it imports pytest alone; what a run really uses
+is imported in the bodies.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -42,13 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--meetgeek-handler",
         metavar="MODULE:FUNCTION",
-        help="what processes an event; its runs are counted, to prove that an event was processed once, or not at all",
+        help="what processes an event; its runs are counted, to prove that it was processed once, or not at all",
     )
     group.addoption(
         "--meetgeek-secret-env",
         metavar="NAME",
-        help="environment variable that holds the shared secret; with --meetgeek-app=MODULE:APP, the app is also started "
-        "without it (check cfg.unset-secret)",
+        help="environment variable that holds the shared secret; with --meetgeek-app=MODULE:APP, the app is also "
+        "started without it (check cfg.unset-secret)",
     )
     group.addoption(
         "--meetgeek-interface",
@@ -75,12 +75,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; check the settings, if there are any."""
     config.addinivalue_line(
         "markers",
-        "meetgeek_tamper(*only, exclude=()): run a test that uses the fixture meetgeek_tampered with these tamperings only, "
-        "or without the excluded ones (ids of pytest_meetgeek.TAMPERINGS)",
+        "meetgeek_tamper(*only, exclude=()): run a test that uses the fixture meetgeek_tampered with these tamperings "
+        "only, or without the excluded ones (ids of pytest_meetgeek.TAMPERINGS)",
     )
     config.addinivalue_line(
         "markers",
-        "meetgeek_check(id, level): put on each check of the conformance suite; select them with -m meetgeek_check",
+        "meetgeek_check(id, level): put on each check of the conformance suite, for -m meetgeek_check",
     )
     given = ("meetgeek_app", "meetgeek_handler", "meetgeek_secret_env", "meetgeek_report")
     if any(config.getoption(name) for name in given) or any(
@@ -89,11 +89,13 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_meetgeek.settings import check_settings
 
         check_settings(config)
-    config.pluginmanager.register(_Reporter(config), "meetgeek-reporter")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Import what the command line names, so that a mistake stops the run at once."""
+    # xdist's controller collects nothing itself, and yet all results come together there.
+    if session.config.getoption("meetgeek_report") or session.config.pluginmanager.hasplugin("dsession"):
+        _report(session.config)
     # xdist's controller has checked it already; of an error in a worker it would learn only that the worker died.
     if session.config.getoption("meetgeek_app") and not hasattr(session.config, "workerinput"):
         from pytest_meetgeek.settings import check_targets
@@ -106,6 +108,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "meetgeek_check" in metafunc.fixturenames:
         from pytest_meetgeek.conformance import parametrize_checks
 
+        _report(metafunc.config)
         parametrize_checks(metafunc)
     if "meetgeek_tampered" in metafunc.fixturenames:
         from pytest_meetgeek.conformance import parametrize_tamperings
@@ -157,6 +160,12 @@ def report_problem(config: pytest.Config, text: str) -> None:
     config.stash.setdefault(_PROBLEMS, []).append(text)
 
 
+def _report(config: pytest.Config) -> None:
+    """Register the reporter, once; not in every run, since pytest searches what is registered for fixtures."""
+    if not config.pluginmanager.hasplugin("meetgeek-reporter"):
+        config.pluginmanager.register(_Reporter(config), "meetgeek-reporter")
+
+
 class _Reporter:
     """Collects the results of the checks, from this process and from xdist's workers."""
 
@@ -186,9 +195,18 @@ class _Reporter:
         return self._results
 
 
+def item_of(request: pytest.FixtureRequest) -> pytest.Function:
+    """Find the test that asked for a fixture of function scope; pytest leaves its type open.
+
+    Args:
+        request: The test's.
+    """
+    return cast("pytest.Function", getattr(request, "node"))  # noqa: B009  # untyped, as an attribute
+
+
 @pytest.fixture(scope="session")
 def meetgeek_secret(pytestconfig: pytest.Config) -> str | bytes:
-    """The secret that MeetGeek and the receiver share: from --meetgeek-secret-env, the ini meetgeek_secret, or a default.
+    """The secret that MeetGeek and the receiver share: from --meetgeek-secret-env, the ini setting, or a default.
 
     Override it where the receiver under test has another one.
     """
@@ -202,7 +220,7 @@ def meetgeek(request: pytest.FixtureRequest, meetgeek_secret: str | bytes) -> Me
     """The fake MeetGeek: makes events, signs or forges them, delivers them, asserts on the answers."""
     from pytest_meetgeek.meetgeek import MeetGeek
 
-    return MeetGeek(meetgeek_secret, seed=request.node.nodeid)
+    return MeetGeek(meetgeek_secret, seed=item_of(request).nodeid)
 
 
 @pytest.fixture
@@ -213,7 +231,7 @@ def meetgeek_request(meetgeek: MeetGeek) -> WebhookRequest:
 
 @pytest.fixture
 def meetgeek_tampered(request: pytest.FixtureRequest, meetgeek: MeetGeek) -> WebhookRequest:
-    """A forged request: the test runs once for each tampering that must be refused (see the marker meetgeek_tamper)."""
+    """A forged request: the test runs once for each tampering that must be refused (marker: meetgeek_tamper)."""
     return meetgeek.tampered(request.param)
 
 
@@ -245,7 +263,7 @@ def meetgeek_receiver(request: pytest.FixtureRequest, meetgeek_app: object, meet
 
 @pytest.fixture
 def meetgeek_spy(pytestconfig: pytest.Config) -> Iterator[Spy]:
-    """Counts the runs of your own function, and lets them through: --meetgeek-handler, or meetgeek_spy.watch("module:f")."""
+    """Counts the runs of your own function, and lets them through: --meetgeek-handler, or its method watch."""
     from pytest_meetgeek.settings import watching_spy
 
     spy = watching_spy(pytestconfig)
@@ -257,7 +275,7 @@ def meetgeek_spy(pytestconfig: pytest.Config) -> Iterator[Spy]:
 def meetgeek_check(
     request: pytest.FixtureRequest, meetgeek: MeetGeek, meetgeek_spy: Spy, meetgeek_receiver: Receiver
 ) -> Iterator[Callable[[], None]]:
-    """One check of the conformance suite: `def test_receiver(meetgeek_check): meetgeek_check()` runs them all."""
+    """One check of the conformance suite; a test that calls it runs once for each check."""
     from pytest_meetgeek.conformance import offer_check
 
     yield from offer_check(request, meetgeek, meetgeek_spy, meetgeek_receiver)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
@@ -14,7 +14,6 @@ from pytest_meetgeek.url_driver import check_url, send_url
 from pytest_meetgeek.wsgi_driver import send_wsgi
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from types import TracebackType
 
     from pytest_meetgeek.request import WebhookRequest
@@ -45,7 +44,7 @@ def find_interface(app: object) -> Literal["asgi", "wsgi"]:
     """
     if not callable(app):
         raise TypeError(f"not an ASGI app, a WSGI app or a URL: {type(app).__name__}")
-    called = getattr(type(app), "__call__", None)  # noqa: B004  # the function is wanted, not whether there is one
+    called = getattr(type(app), "__call__", None)  # noqa: B004  # the function is wanted, not whether there is one  # the function is wanted, not whether there is one
     if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(called):
         return "asgi"
     takes_three, takes_two = _accepts(app, 3), _accepts(app, 2)
@@ -62,8 +61,8 @@ class Receiver:
 
     Use it as a context manager, or call `close`. Not for load tests: a live URL gets one connection for each request.
 
-    In async code use `async with` and `asend`: the app then runs on the caller's own event loop (asyncio or trio), with one
-    lifespan for the whole block. `asend` outside such a block runs a lifespan around that one request.
+    In async code use `async with` and `asend`: the app then runs on the caller's own event loop (asyncio or trio), with
+    one lifespan for the whole block. `asend` outside such a block runs a lifespan around that one request.
 
     Args:
         app: An ASGI app, a WSGI app, or a URL; a URL's own path comes before `path`.
@@ -168,7 +167,7 @@ class Receiver:
             return await send(request, path)
 
     @asynccontextmanager
-    async def sending(self) -> AsyncIterator[Send]:
+    async def sending(self) -> AsyncGenerator[Send]:
         """Open the way for several requests to one life of the app, and hand out the function that sends them.
 
         Inside `async with receiver` it is that block's app; elsewhere one that lives as long as this block.

@@ -59,7 +59,9 @@ def to_key(secret: str | bytes) -> bytes:
 
 
 def sign(secret: str | bytes, body: bytes) -> str:
-    """Compute the value of X-MG-Signature: the lower-case hexadecimal HMAC-SHA256 of the exact body (MeetGeek webhooks).
+    """Compute the value of X-MG-Signature: the lower-case hexadecimal HMAC-SHA256 of the exact body.
+
+    Source: MeetGeek webhooks.
 
     Args:
         secret: The shared secret; `str` is encoded as UTF-8.
@@ -147,7 +149,7 @@ class WebhookRequest:
 
     @property
     def requests(self) -> dict[str, Any]:
-        """The keyword arguments of `requests.post`; ValueError where a header is repeated, which a mapping cannot hold."""
+        """The keyword arguments of `requests.post`; ValueError where a header is repeated: a mapping cannot hold it."""
         return {"data": self.body, "headers": self._header_mapping("requests")}
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -17,6 +17,8 @@ from pytest_meetgeek.targets import TargetError, load
 from pytest_meetgeek.url_driver import check_url
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pytest_meetgeek.examination import Check
     from pytest_meetgeek.receiver import Interface
 
@@ -52,8 +54,18 @@ def interface(config: pytest.Config) -> Interface:
     Args:
         config: The run.
     """
-    value: Interface = config.getoption("meetgeek_interface")
-    return value
+    value: Any = config.getoption("meetgeek_interface")
+    return cast("Interface", value)
+
+
+def allowed_hosts(config: pytest.Config) -> Collection[str]:
+    """Read --meetgeek-allow-host.
+
+    Args:
+        config: The run.
+    """
+    value: Any = config.getoption("meetgeek_allow_host")
+    return cast("list[str]", value)
 
 
 def is_strict(config: pytest.Config) -> bool:
@@ -98,7 +110,7 @@ def check_targets(config: pytest.Config) -> None:
     app = option(config, "meetgeek_app")
     try:
         if _is_url(app):
-            check_url(app, config.getoption("meetgeek_allow_host"))
+            check_url(app, allowed_hosts(config))
         elif not config.getoption("collectonly"):
             load(app)
             handler = option(config, "meetgeek_handler")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class SpyFailure(RuntimeError):  # noqa: N818  # what it stands for is a failure of the handler
+class SpyFailure(RuntimeError):  # noqa: N818  # it stands for a failure of the handler  # what it stands for is a failure of the handler
     """What a handler raises when it was told to fail by `fail_next`."""
 
 
@@ -42,7 +42,7 @@ class Spy:
         """Whether it watches a function."""
         return bool(self._undo)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # any handler's arguments
+    def __call__(self, *args: Any, **kwargs: Any) -> None:  # any handler's arguments
         """Take the place of a handler: note the call.
 
         Args:
@@ -71,12 +71,9 @@ class Spy:
             TypeError: It is not callable.
         """
         owner, name = find_owner(target)
-        found = inspect.getattr_static(owner, name)
-        if isinstance(found, staticmethod | classmethod):
-            wrapped: Any = type(found)(self._counting(found.__func__))
-        elif callable(found):
-            wrapped = self._counting(found)
-        else:
+        found: object = inspect.getattr_static(owner, name)
+        wrapped = self._wrap(found)
+        if wrapped is None:
             raise TypeError(f"{target!r} is not a function: {type(found).__name__}")
         inherited = name not in getattr(owner, "__dict__", {name: found})
         setattr(owner, name, wrapped)
@@ -99,22 +96,35 @@ class Spy:
         while self._undo:
             self._undo.pop()()
 
+    def _wrap(self, found: Any) -> object:
+        """Wrap what a module or class holds under a name; None for what cannot be called."""
+        if isinstance(found, staticmethod):
+            return staticmethod(self._counting(_unbound(found)))
+        if isinstance(found, classmethod):
+            return classmethod(self._counting(_unbound(found)))
+        return self._counting(found) if callable(found) else None
+
     def _counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
-            async def asynchronous(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function's arguments
+            async def asynchronous(*args: Any, **kwargs: Any) -> Any:  # any function's arguments
                 self(*args, **kwargs)
                 return await function(*args, **kwargs)
 
             return asynchronous
 
         @functools.wraps(function)
-        def synchronous(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function's arguments
+        def synchronous(*args: Any, **kwargs: Any) -> Any:  # any function's arguments
             self(*args, **kwargs)
             return function(*args, **kwargs)
 
         return synchronous
+
+
+def _unbound(method: Any) -> Callable[..., Any]:
+    function: Callable[..., Any] = method.__func__
+    return function
 
 
 def _replace_in_modules(old: object, new: object) -> None:

@@ -21,21 +21,23 @@ def meeting_ids() -> SearchStrategy[str]:
     return some.uuids().map(str)
 
 
+def _succeeded(meeting_id: str) -> dict[str, str]:
+    return {"message": SUCCEEDED, "meeting_id": meeting_id}
+
+
+def _spell(event: object, indent: int | None, ascii_only: bool) -> bytes:  # noqa: FBT001  # drawn by Hypothesis
+    return json.dumps(event, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "replace")
+
+
 def raw_bodies() -> SearchStrategy[bytes]:
     """Draw bodies: the documented events in any spacing and escaping, other JSON, and any bytes."""
-    succeeded = some.builds(lambda meeting_id: {"message": SUCCEEDED, "meeting_id": meeting_id}, meeting_ids())
     plain = some.none() | some.booleans() | some.integers() | some.text()
     anything = some.recursive(
         plain, lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner), max_leaves=5
     )
-    spelled = some.builds(
-        lambda event, indent, ascii_only: json.dumps(event, indent=indent, ensure_ascii=ascii_only).encode(
-            "utf-8", "replace"
-        ),
-        succeeded | some.just({"message": FAILED}) | anything,
-        some.none() | some.integers(min_value=0, max_value=4),
-        some.booleans(),
-    )
+    events = meeting_ids().map(_succeeded) | some.just({"message": FAILED}) | anything
+    indents = some.none() | some.integers(min_value=0, max_value=4)
+    spelled = some.builds(_spell, events, indents, some.booleans())
     return spelled | some.binary()
 
 

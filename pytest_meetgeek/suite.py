@@ -1,4 +1,4 @@
-"""The conformance suite as one test: pytest --pyargs pytest_meetgeek.suite -o meetgeek_app=MODULE:APP. PYTEST_DONT_REWRITE."""
+"""The conformance suite as one test, for pytest --pyargs pytest_meetgeek.suite. PYTEST_DONT_REWRITE."""
 
 from __future__ import annotations
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import time
-from collections.abc import Collection
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from pytest_meetgeek.request import WebhookRequest
 from pytest_meetgeek.response import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pytest_meetgeek.request import WebhookRequest
 
 
 def check_url(url: str, allow_hosts: Collection[str]) -> SplitResult:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_meetgeek.request import WebhookRequest
 from pytest_meetgeek.response import Response
+
+if TYPE_CHECKING:
+    from pytest_meetgeek.request import WebhookRequest
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -26,7 +28,9 @@ def send_wsgi(app: WsgiApplication, request: WebhookRequest, path: str) -> Respo
     started: list[tuple[int, tuple[tuple[str, str], ...]]] = []
     body = bytearray()
 
-    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:  # noqa: ANN401  # as PEP 3333 has it
+    def start_response(
+        status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], None]:  # as PEP 3333 has it
         if exc_info is not None and body:
             raise exc_info[1].with_traceback(exc_info[2])
         if exc_info is None and started:
@@ -44,7 +48,7 @@ def send_wsgi(app: WsgiApplication, request: WebhookRequest, path: str) -> Respo
             if close is not None:
                 close()
         if not started:
-            raise RuntimeError("the app returned without calling start_response")  # noqa: TRY301  # handled like what it raises
+            raise RuntimeError("the app returned without calling start_response")  # noqa: TRY301  # as what it raises itself  # handled like what it raises
     except Exception as error:  # noqa: BLE001  # a server turns whatever an app raises into a 500
         return Response(500, (), b"Internal Server Error", error, time.perf_counter() - began)
     status, headers = started[0]

@@ -18,7 +18,7 @@ def test_a_right_receiver_passes_strictly(name, pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeconftest(CONFTEST.format(name=name))
     pytester.makepyfile("def test_receiver(meetgeek_check): meetgeek_check()")
-    # The in-process tests all passed; a subprocess gives each framework a fresh interpreter, Django's settings included.
+    # In a process of its own: Django is configured once in each.
     result = pytester.runpytest_subprocess(
         "--meetgeek-strict",
         f"--meetgeek-path={PATH}",

@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-import xml.etree.ElementTree as ElementTree
+from xml.etree.ElementTree import parse
 
 import pytest
 
@@ -96,7 +96,8 @@ def test_without_a_handler_the_table_says_what_is_not_proven(run):
     result.stdout.fnmatch_lines(
         [
             "rep          3     0     0     4",
-            "  39 refusals seen as 401 only: give --meetgeek-handler=module:function to prove that nothing was processed",
+            "  39 refusals seen as 401 only: "
+            "give --meetgeek-handler=module:function to prove that nothing was processed",
         ],
     )
 
@@ -293,14 +294,14 @@ def test_two_workers_report_to_one_table(pytester, run):
         "ack.status",
         "ack.empty-body",
     ]
-    properties = ElementTree.parse(pytester.path / "j.xml").iter("property")
+    properties = parse(pytester.path / "j.xml").iter("property")
     found = {(item.get("name"), item.get("value")) for item in properties}
     assert {("meetgeek.check", "sig.missing"), ("meetgeek.level", "MAY")} <= found
 
 
 def test_junit_xml_names_the_checks(pytester, run):
     run(APP, "--junitxml=j.xml", "-ksig.missing")
-    names = [case.get("name") for case in ElementTree.parse(pytester.path / "j.xml").iter("testcase")]
+    names = [case.get("name") for case in parse(pytester.path / "j.xml").iter("testcase")]
     assert "test_receiver[sig.missing]" in names
 
 
@@ -340,8 +341,10 @@ def test_nothing_to_test_names_the_two_ways(pytester, run):
     result.assert_outcomes(errors=1, deselected=73)
     result.stdout.fnmatch_lines(
         [
-            "no receiver to test: override the fixture meetgeek_app (return an ASGI app, a WSGI app or a URL), "
-            "or give --meetgeek-app=MODULE:APP (ini: meetgeek_app)"
+            (
+                "no receiver to test: override the fixture meetgeek_app (return an ASGI app, a WSGI app or a URL), "
+                "or give --meetgeek-app=MODULE:APP (ini: meetgeek_app)"
+            )
         ],
     )
 

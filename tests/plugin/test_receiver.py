@@ -22,7 +22,7 @@ async def run_on_asyncio(work):
 
 RUNNERS = {
     "asyncio": lambda work: asyncio.run(run_on_asyncio(work)),
-    "trio": lambda work: trio.run(work),
+    "trio": trio.run,
 }
 
 
@@ -536,7 +536,7 @@ def test_the_assertions_tell_what_came():
     ):
         MEETGEEK.assert_acknowledged(Response(200, body=b"x"))
     with pytest.raises(
-        AssertionError, match="not rejected\n  sent: .*missing.*\n  required: HTTP 401\n  received: HTTP 403"
+        AssertionError, match=r"not rejected\n  sent: .*missing.*\n  required: HTTP 401\n  received: HTTP 403"
     ):
         MEETGEEK.assert_rejected(Response(403), MEETGEEK.tampered("missing"))
     spy("event")

@@ -28,7 +28,7 @@ number = 5
 @pytest.fixture
 def tasks(monkeypatch):
     module = types.ModuleType("plugin_shop_tasks")
-    exec(SOURCE, module.__dict__)
+    exec(SOURCE, module.__dict__)  # noqa: S102  # a module made up for the test
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module
 
@@ -132,5 +132,5 @@ def test_a_failing_import_names_its_line(tmp_path, monkeypatch):
     tmp_path.joinpath("plugin_shop_broken.py").write_text("import json\nimport no_such_module_at_all\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(TargetError, match="No module named 'no_such_module_at_all', at plugin_shop_broken.py:2"):
+    with pytest.raises(TargetError, match=r"No module named 'no_such_module_at_all', at plugin_shop_broken\.py:2"):
         load("plugin_shop_broken:app")

@@ -12,6 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("mg_middleware", "pytest_meetgeek")
 
+# Other plugins cost more than this one: left out, they do not hide it.
+WITHOUT_OTHERS = " ".join(
+    f"-p no:{name}"
+    for name in ("hypothesispytest", "xdist", "xdist.looponfail", "Faker", "anyio", "asyncio", "timeout")
+)
+
 IMPORTED = """
     import sys
 
@@ -38,17 +44,19 @@ def collect(*plugins):
         del sys.modules[name]
     began = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:terminal", *plugins])
-    return time.process_time() - began
+        status = pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *plugins])
+    took = time.process_time() - began
+    assert status == 0
+    return took
 
-collect("-p", "pytest_meetgeek.plugin")  # compiles what is not compiled yet
-rounds = [(collect("-p", "pytest_meetgeek.plugin"), collect()) for _ in range(15)]
+collect()  # compiles what is not compiled yet
+rounds = [(collect(), collect("-p", "no:meetgeek")) for _ in range(20)]
 print(min(first for first, _ in rounds) - min(second for _, second in rounds))
 """
 
 
 def environment(**more):
-    """Without coverage in the measured process, which would measure itself; with compiled modules, as users have them."""
+    """Without coverage, which would measure itself; with compiled modules, as users have them."""
     left_out = ("COV", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(left_out)} | more
 
@@ -62,24 +70,23 @@ def test_a_session_that_does_not_use_it_imports_two_modules(pytester):
 
 
 def measured(script, directory):
-    alone = environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=alone, cwd=directory
-    )
-    return float(result.stdout)
+    command = [sys.executable, "-c", script]
+    others = environment(PYTEST_ADDOPTS=WITHOUT_OTHERS)
+    return float(subprocess.run(command, capture_output=True, text=True, check=True, env=others, cwd=directory).stdout)
 
 
 def test_importing_the_plugin_takes_two_milliseconds_at_most(tmp_path):
-    assert min(measured(IMPORT, tmp_path) for _ in range(5)) < 0.002
+    assert any(measured(IMPORT, tmp_path) < 0.002 for _ in range(10))
 
 
 def test_it_adds_three_milliseconds_at_most(tmp_path):
     tmp_path.joinpath("test_empty.py").write_text("def test_it(): pass\n")
-    assert measured(COLLECT, tmp_path) < 0.003
+    # A busy machine can spoil all rounds of one process, but not those of several.
+    assert any(measured(COLLECT, tmp_path) < 0.003 for _ in range(5))
 
 
 def installed(target):
-    """Both packages as an installer leaves them: with a record of the files, from which pytest takes what to rewrite."""
+    """Both packages as an installer leaves them: pytest takes from the record of files what to rewrite."""
     target.mkdir()
     for name in PACKAGES:
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -89,8 +96,7 @@ def installed(target):
     information.joinpath("entry_points.txt").write_text("[pytest11]\nmeetgeek = pytest_meetgeek.plugin\n")
     files = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     information.joinpath("RECORD").write_text("".join(f"{name},,\n" for name in files))
-    alone = {"PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:xdist -p no:Faker -p no:anyio"}
-    return environment(PYTHONPATH=str(target), **alone)
+    return environment(PYTHONPATH=str(target), PYTEST_ADDOPTS=WITHOUT_OTHERS)
 
 
 RUN_AFTER_IMPORT = """
