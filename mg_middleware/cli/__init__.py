@@ -23,6 +23,7 @@ _COMMANDS = {
     "sign": "signatures",
     "verify": "signatures",
     "check": "check",
+    "bench": "bench",
 }
 
 

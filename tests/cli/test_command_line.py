@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line_harness import COMMAND, PATIENCE
 
-COMMANDS = ("demo", "serve", "send", "sign", "verify", "check")
+COMMANDS = ("demo", "serve", "send", "sign", "verify", "check", "bench")
 
 
 @pytest.mark.parametrize("words", [(), ("--help",)], ids=["alone", "help"])
