@@ -96,8 +96,10 @@ def test_without_a_handler_the_table_says_what_is_not_proven(run):
     result.stdout.fnmatch_lines(
         [
             "rep          3     0     0     4",
-            ("  39 refusals seen as 401 only: "
-            "give --meetgeek-handler=module:function to prove that nothing was processed"),
+            (
+                "  39 refusals seen as 401 only: "
+                "give --meetgeek-handler=module:function to prove that nothing was processed"
+            ),
         ],
     )
 
