@@ -14,7 +14,7 @@ from mg_middleware.signing import verify as is_genuine
 @click.argument("file", metavar="FILE|-")
 @secret_file_option
 def sign(file: str, secret_file: str | None) -> None:
-    """Print the X-MG-Signature of the exact bytes of a file, or of standard input."""
+    """Print the X-MG-Signature of the exact bytes of FILE, or of standard input."""
     click.echo(signature_of(read_secret(secret_file), read_content(file)))
 
 
@@ -23,7 +23,7 @@ def sign(file: str, secret_file: str | None) -> None:
 @click.argument("signature")
 @secret_file_option
 def verify(file: str, signature: str, secret_file: str | None) -> int:
-    """Tell whether SIGNATURE is the X-MG-Signature of the exact bytes of a file, or of standard input.
+    """Tell whether SIGNATURE is the X-MG-Signature of the exact bytes of FILE, or of standard input.
 
     Exit status 0 if it is, 1 if it is not.
     """

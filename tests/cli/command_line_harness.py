@@ -15,7 +15,7 @@ from mg_middleware import sign
 SECRET = "whsec-command-line-7f1c"
 COMMAND = [sys.executable, "-m", "mg_middleware"]
 # Seconds after which a process or an answer that does not come is a failure.
-PATIENCE = 30
+PATIENCE = 60
 
 # What a user keeps beside the command line: applications of each kind, good and bad.
 MODULES = {

@@ -1,9 +1,11 @@
 import json
 import os
+import signal
+import subprocess
 import sys
 
 import pytest
-from command_line_harness import SECRET
+from command_line_harness import COMMAND, PATIENCE, SECRET
 
 
 def guarded(folder):
@@ -77,7 +79,7 @@ def test_without_pytest_it_says_how_to_install_it(command, monkeypatch):
 
 @pytest.mark.parametrize(
     ("of_pytest", "status"),
-    [(0, 0), (1, 1), (2, 130), (3, 2), (4, 2), (5, 2), (-15, 2)],
+    [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (-15, 2)],
     ids=["passed", "failed", "interrupted", "internal error", "usage", "no checks", "killed"],
 )
 def test_the_exit_status_follows_from_that_of_pytest(command, monkeypatch, of_pytest, status):
@@ -107,3 +109,15 @@ def test_all_options_are_handed_on(command, monkeypatch, folder):
         *("-x", "-k", "sig"),
     ]
     assert environment["MEETGEEK_WEBHOOK_SECRET"] == "another"
+
+
+def test_ctrl_c_ends_it_and_the_suite(folder, environment):
+    (folder / "shop.py").write_text("import time\nprint('waiting', flush=True)\ntime.sleep(60)\n")
+    words = [*COMMAND, "check", "shop:app", "--", "-s"]
+    # A session of its own, so that the signal reaches both processes, as it does in a terminal, and no other.
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, start_new_session=True) as running:
+        while b"waiting" not in running.stdout.readline():
+            pass
+        os.killpg(running.pid, signal.SIGINT)
+        running.stdout.read()  # to its end: the suite is gone as well
+        assert running.wait(PATIENCE) == 130
