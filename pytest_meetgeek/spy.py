@@ -33,6 +33,7 @@ class Spy:
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.fail_next = 0
         self._undo: list[Callable[[], None]] = []
+        self._wrappers: list[object] = []
 
     def __repr__(self) -> str:
         return f"<Spy count={self.count}>"
@@ -72,6 +73,8 @@ class Spy:
         """
         owner, name = find_owner(target)
         found: object = inspect.getattr_static(owner, name)
+        if any(found is wrapper for wrapper in self._wrappers):
+            return self
         wrapped = self._wrap(found)
         if wrapped is None:
             raise TypeError(f"{target!r} is not a function: {type(found).__name__}")
@@ -89,12 +92,14 @@ class Spy:
             _replace_in_modules(wrapped, found)
 
         self._undo.append(undo)
+        self._wrappers.append(wrapped)
         return self
 
     def undo(self) -> None:
         """Put every watched function back."""
         while self._undo:
             self._undo.pop()()
+        self._wrappers.clear()
 
     def _wrap(self, found: Any) -> object:
         """Wrap what a module or class holds under a name; None for what cannot be called."""

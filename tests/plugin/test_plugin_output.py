@@ -10,6 +10,7 @@ import pytest
 APP = "--meetgeek-app=plugin_shop:app"
 HANDLER = "--meetgeek-handler=plugin_shop:process"
 QUIET = ("-pno:cacheprovider", "-pno:asyncio")
+HANDLER_OPTION = "--meetgeek-handler=module:function"
 IN_SUITE = "def test_receiver(meetgeek_check): meetgeek_check()"
 
 
@@ -96,10 +97,7 @@ def test_without_a_handler_the_table_says_what_is_not_proven(run):
     result.stdout.fnmatch_lines(
         [
             "rep          3     0     0     4",
-            (
-                "  39 refusals seen as 401 only: "
-                "give --meetgeek-handler=module:function to prove that nothing was processed"
-            ),
+            f"  39 refusals seen as 401 only: give {HANDLER_OPTION} to prove that nothing was processed",
         ],
     )
 

@@ -43,6 +43,14 @@ def test_a_function_is_counted_and_runs(tasks):
     assert (spy.count, spy.watching) == (1, False)
 
 
+def test_a_function_that_is_watched_twice_is_counted_once(tasks):
+    spy = Spy().watch("plugin_shop_tasks:process").watch("plugin_shop_tasks:process")
+    tasks.process(4)
+    assert spy.count == 1
+    spy.undo()
+    assert not hasattr(tasks.process, "__wrapped__")
+
+
 def test_a_coroutine_function_stays_one(tasks):
     spy = Spy().watch("plugin_shop_tasks:aprocess")
     assert asyncio.run(tasks.aprocess(4)) == 12
