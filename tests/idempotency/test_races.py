@@ -9,7 +9,6 @@ from once_per_meeting import SECRET, BlockingStore, CoroutineStore, asgi_applica
 
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore
 
-
 # Seconds by themselves, minutes where tracing meets a busy machine.
 pytestmark = pytest.mark.timeout(600)
 
