@@ -75,6 +75,7 @@ def test_a_full_store_tells_of_what_it_knows(clock):
     assert store.claim("a") == AlreadyComplete()
 
 
+@pytest.mark.timeout(600)  # seconds by itself, minutes where tracing meets a busy machine
 def test_a_million_entries_take_no_more_memory_than_the_bound():
     store = MemoryStore(max_entries=10_000)
     complete(store, *map(str, range(20_000)))
