@@ -223,12 +223,12 @@ class Page:
 
     def local(self, text: str) -> str:
         """Put in what differs on this machine: the port, where the checkout is, and where data are kept."""
-        text = text.replace("/path/to/checkout", str(checkout())).replace("/var/lib/receiver", str(self.folder))
+        text = text.replace("/path/to/checkout", str(ROOT)).replace("/var/lib/receiver", str(self.folder))
         return re.sub(r"\b8000\b", str(self.port), text)
 
     def shown(self, text: str) -> str:
         """Take out what differs on this machine."""
-        return re.sub(rf"\b{self.port}\b", "8000", text).replace(str(checkout()), "/path/to/checkout")
+        return re.sub(rf"\b{self.port}\b", "8000", text).replace(str(ROOT), "/path/to/checkout")
 
     def redis_url(self) -> str:
         """Start a Redis server for the page; its URL."""
@@ -325,11 +325,6 @@ def parse_nginx(source: str) -> str | None:
     file = Path(".nginx.conf")
     file.write_text(f"events {{}}\nhttp {{\n{source}\n}}\n", encoding="utf-8")
     return "\n".join(error["error"] for error in crossplane.parse(str(file), strict=True)["errors"]) or None
-
-
-def checkout() -> Path:
-    """Find what is to be installed: the checkout, or the wheel where the tests run against that."""
-    return ROOT if (ROOT / "mg_middleware").is_dir() else next((ROOT / "dist").glob("*.whl"))
 
 
 def free_port() -> int:
