@@ -11,7 +11,7 @@ What a block is decides how it is run:
   one. Commands that install are only checked for the names of what they install, unless the page is run `--literally`:
   then they are run as well, in a fresh virtual environment.
 - `text` is what a reader sees: the next hidden block must compare it with the real thing, under the name `shown`.
-- `nginx`, `toml` and `yaml` are parsed, and written to a file where they have a caption.
+- `ini`, `nginx`, `toml` and `yaml` are parsed, and written to a file where they have a caption.
 - Directives of Sphinx are run by the build of the site.
 - A hidden block, a comment that begins with `invisible-code-block: python`, holds the checks. `check(app)` and
   `deliver(app)` are there for it.
@@ -34,6 +34,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from configparser import ConfigParser
 from contextlib import ExitStack, closing, redirect_stdout, suppress
 from importlib.metadata import distribution
 from io import StringIO
@@ -56,7 +57,7 @@ SECRET = "a secret made up for the documentation"
 SERVERS = ("flask run", "gunicorn", "hypercorn", "mg-middleware serve", "uvicorn", "waitress-serve")
 PREPARATIONS = ("python3 -m venv", ". .venv/bin/activate", "pip install")
 DIRECTIVES = {"automodule", "autoclass", "autoexception", "autofunction", "eval-rst", "image", "toctree"}
-PATIENCE = 20  # seconds
+PATIENCE = 60  # seconds
 CANNOT = 77  # the exit status where something that the page needs is not on this machine
 DONE = "the command ended with"
 
@@ -89,8 +90,8 @@ class Page:
             programs.mkdir()
             (programs / "python3").symlink_to(Path(sys.executable).resolve())
         environment["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
-        environment["CURL_HOME"] = str(folder)  # whose progress meter a reader at a terminal would not see
-        (folder / ".curlrc").write_text("silent\nshow-error\n", encoding="utf-8")
+        if not literally:
+            environment["PYTEST_ADDOPTS"] = "-p no:asyncio"  # it is here for other tests, and complains
         environment["COLUMNS"] = "80"
         environment["PYTHONUNBUFFERED"] = "1"
         self.environment = environment
@@ -130,6 +131,7 @@ class Page:
             return None
         ways = {
             "console": self.run_console,
+            "ini": ConfigParser().read_string,
             "nginx": parse_nginx,
             "text": self.show,
             "toml": tomllib.loads,
@@ -221,12 +223,12 @@ class Page:
 
     def local(self, text: str) -> str:
         """Put in what differs on this machine: the port, where the checkout is, and where data are kept."""
-        text = text.replace("/path/to/checkout", str(checkout())).replace("/var/lib/receiver", str(self.folder))
+        text = text.replace("/path/to/checkout", str(ROOT)).replace("/var/lib/receiver", str(self.folder))
         return re.sub(r"\b8000\b", str(self.port), text)
 
     def shown(self, text: str) -> str:
         """Take out what differs on this machine."""
-        return re.sub(rf"\b{self.port}\b", "8000", text).replace(str(checkout()), "/path/to/checkout")
+        return re.sub(rf"\b{self.port}\b", "8000", text).replace(str(ROOT), "/path/to/checkout")
 
     def redis_url(self) -> str:
         """Start a Redis server for the page; its URL."""
@@ -323,11 +325,6 @@ def parse_nginx(source: str) -> str | None:
     file = Path(".nginx.conf")
     file.write_text(f"events {{}}\nhttp {{\n{source}\n}}\n", encoding="utf-8")
     return "\n".join(error["error"] for error in crossplane.parse(str(file), strict=True)["errors"]) or None
-
-
-def checkout() -> Path:
-    """Find what is to be installed: the checkout, or the wheel where the tests run against that."""
-    return ROOT if (ROOT / "mg_middleware").is_dir() else next((ROOT / "dist").glob("*.whl"))
 
 
 def free_port() -> int:
