@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.urls import path
+from served import PATH, SECRET
 from slack_bolt import App
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.adapter.wsgi import SlackRequestHandler as WSGISlackRequestHandler
@@ -21,9 +22,8 @@ from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
-from verifications import KEY, SECRET
+from verifications import KEY
 
-PATH = "/webhooks/meetgeek"
 HEADER = "X-MG-Signature"
 
 

@@ -8,6 +8,7 @@ import hmac
 import time
 
 from gidgethub import sansio
+from served import SECRET
 from slack_sdk.signature import SignatureVerifier
 from standardwebhooks import Webhook
 from stripe import WebhookSignature
@@ -18,7 +19,6 @@ from mg_middleware.body import Body
 from mg_middleware.keys import keys_from
 from mg_middleware.signature import parse_signature
 
-SECRET = "whsec-0123456789abcdef"
 KEY = SECRET.encode()
 CHUNK = 65_536
 # {"message": "File analyzed successfully", "meeting_id": "<uuid>"}, as documented.
