@@ -135,18 +135,125 @@ _NEXT = (f"401 guard; then {RAN}",)
 EXCHANGES = {
     "expect-genuine": ("Expect: 100-continue, genuine", (f"100, {RAN}",)),
     "expect-missing": ("Expect: 100-continue, no signature", ("401 guard", "100, 401 guard")),
-    "refused-unread": ("next request after a refusal, its body unread", _NEXT),
-    "refused-unread-large": ("the same, 100 KiB unread", _NEXT),
+    "refused-unread": ("the next request after a refused one whose body was not read", _NEXT),
+    "refused-unread-large": ("the same, with 100 KiB of body", _NEXT),
     "refused-chunked": ("the same, chunked", _NEXT),
+    "refused-extension": ("the same, with a chunk's first line that reads like a request's", _NEXT),
     "refused-too-large": ("the same, refused for its length", (f"413 guard; then {RAN}",)),
-    "refused-forged": ("next request after a forgery", _NEXT),
+    "refused-forged": ("the next request after a forged one", _NEXT),
     "gone-end": ("client gone in mid-body", ("incomplete_body",)),
     "gone-reset": ("client gone in mid-body, by a reset", ("incomplete_body",)),
-    "gone-chunked": ("client gone in mid-chunk", ("incomplete_body",)),
+    "gone-chunked": ("client gone between chunks, the part correctly signed", ("incomplete_body",)),
     "upload-1": ("1 MiB without a signature", ("401 guard",)),
     "upload-20": ("20 MiB without a signature", ("401 guard",)),
+    "http2-upload-20": (
+        "HTTP/2: 20 MiB without a signature, then a genuine delivery",
+        (f"401 guard or server; then {RAN}; on a new connection {RAN}",),
+    ),
+    "http2-gone": ("HTTP/2: stream reset in mid-body", ("incomplete_body",)),
+    "http2-gone-no-length": ("HTTP/2: the same, without a Content-Length", ("incomplete_body",)),
 }
-DIFFERENCES = {}
+
+_LAST_WORD = {  # servers that close every connection after one answer, or after any that left a body unread
+    "refused-unread": ("401 guard; then closed",),
+    "refused-unread-large": ("401 guard; then closed",),
+    "refused-chunked": ("401 guard; then closed",),
+    "refused-extension": ("401 guard; then closed",),
+    "refused-too-large": ("413 guard; then closed",),
+    "refused-forged": ("401 guard; then closed",),
+}
+_LARGE_LAST = {name: _LAST_WORD[name] for name in ("refused-unread-large", "refused-chunked", "refused-too-large")}
+_NO_CHUNKED = {
+    "chunked": ("411 guard",),
+    "chunked-forged": ("411 guard",),
+    "chunked-signed-as-empty": ("411 guard",),
+    "gone-chunked": ("length_required",),
+}
+_WHOLE_BODY_FIRST = {
+    "gone-end": ("not called",),
+    "gone-reset": ("not called",),
+    "gone-chunked": ("not called",),
+}
+_MALFORMED = {"refused-extension": ("400 server; then closed",)}
+_DIGITS = {"length-endless": ("closed",)}
+DIFFERENCES = {
+    "uvicorn-h11": {"length-list": (RAN,)},
+    "uvicorn-httptools": {"signature-in-trailer": (RAN, "401 guard"), **_MALFORMED},
+    "hypercorn-asyncio": {
+        "length-list": (RAN,),
+        "refused-chunked": ("401 guard; then late", "401 guard; then closed", *_NEXT),
+        "refused-too-large": ("413 guard; then closed",),
+        "http2-upload-20": (f"closed; on a new connection {RAN}",),
+    },
+    "hypercorn-trio": {
+        "length-list": (RAN,),
+        "refused-chunked": ("401 guard; then closed", *_NEXT),
+        "refused-too-large": ("413 guard; then closed",),
+        "http2-upload-20": ("closed; on a new connection closed",),
+    },
+    "granian-asgi": {**_LARGE_LAST, "http2-gone-no-length": ("accepted",)},
+    "daphne": {**_WHOLE_BODY_FIRST, **_DIGITS},
+    "gunicorn-asgi": {**_MALFORMED, **_DIGITS, "refused-too-large": ("413 guard; then closed",)},
+    "gunicorn-sync": _LAST_WORD,
+    "gunicorn-gthread": {
+        **_LARGE_LAST,
+        "refused-extension": ("401 guard; then unasked; then closed; then unasked", "401 guard; then 400 server"),
+    },
+    "gunicorn-gevent": {
+        "refused-extension": ("401 guard; then unasked; then closed; then unasked", "401 guard; then 400 server"),
+    },
+    "waitress": {**_WHOLE_BODY_FIRST, **_MALFORMED, **_DIGITS},
+    "cheroot": {
+        "duplicate-genuine-last": (RAN,),
+        "absolute-form": ("400 server",),
+        "absolute-form-forged": ("400 server",),
+        "refused-too-large": ("413 guard; then closed",),
+        "refused-chunked": ("401 guard; then unasked; then closed; then unasked", "401 guard; then 400 server"),
+        "refused-extension": (
+            "401 guard; then unasked; then closed; then unasked; then smuggled",
+            f"401 guard; then {RAN}; then smuggled",
+            f"401 guard; then {RAN}; then unasked; then smuggled",
+        ),
+    },
+    "granian-wsgi": {**_LARGE_LAST, "gone-chunked": ("accepted",)},
+    "uwsgi-http-socket": {**_LAST_WORD, **_NO_CHUNKED, **_DIGITS, "expect-genuine": (RAN,)},
+    "uwsgi-http": {
+        **_LAST_WORD,
+        **_NO_CHUNKED,
+        **_DIGITS,
+        "expect-genuine": (RAN,),
+        "refused-too-large": ("413 guard; then closed", "closed; then closed"),
+    },
+    "mod_wsgi": {
+        **dict.fromkeys(
+            (
+                "chunked",
+                "chunked-forged",
+                "chunked-signed-as-empty",
+                "signature-in-trailer",
+                "signature-in-late-trailer",
+            ),
+            ("411 server",),
+        ),
+        "refused-chunked": ("411 server; then closed",),
+        "refused-extension": ("411 server; then closed",),
+        "refused-too-large": ("413 guard; then closed",),
+        "gone-chunked": ("not called",),
+    },
+    "bjoern": {
+        **_WHOLE_BODY_FIRST,
+        **{name: (EXCHANGES[name][1][0], f"{RAN}; then late") for name in _LAST_WORD},
+        "signature-in-trailer": (RAN,),
+        "signature-in-late-trailer": (RAN,),
+        "length-endless": ("late",),
+    },
+    "werkzeug": {
+        **_LAST_WORD,
+        "expect-genuine": (f"100, 100, {RAN}",),
+        "expect-missing": ("100, 100, 401 guard",),
+    },
+    "wsgiref": {**_LAST_WORD, **_NO_CHUNKED, "expect-genuine": (RAN,)},
+}
 
 
 def expected(program, name):

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Program:
     program: str | None = None
     quick: bool = False
     http2: bool = False
+    variables: tuple[tuple[str, str], ...] = ()
 
     def missing(self):
         """Say why this server cannot be started here; empty if it can."""
@@ -46,6 +48,8 @@ class Program:
             return f"{self.name}: the program {self.program} is not installed (extra: servers)"
         if find_spec(self.module) is None:
             return f"{self.name}: the package {self.module} is not installed (extra: servers)"
+        if self.name == "mod_wsgi" and os.geteuid() == 0 and not _open_to_everybody(Path(sys.base_prefix)):
+            return "mod_wsgi: Apache changes to a user who may not read this Python"
         return ""
 
     def arguments(self, port, folder):
@@ -59,14 +63,18 @@ def find_program(name):
     return str(beside) if beside.exists() else shutil.which(name)
 
 
+def _open_to_everybody(folder):
+    return all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents))
+
+
 def _uvicorn(parser, *, quick=True):
     command = ("uvicorn", _ASGI, "--host={host}", "--port={port}", f"--http={parser}", "--no-access-log")
     return Program(f"uvicorn-{parser}", "ASGI", command, parser, quick=quick)
 
 
-def _hypercorn(worker):
+def _hypercorn(worker, *, http2):
     command = ("hypercorn", _ASGI, "--bind={host}:{port}", f"--worker-class={worker}")
-    return Program(f"hypercorn-{worker}", "ASGI", command, "hypercorn", http2=True)
+    return Program(f"hypercorn-{worker}", "ASGI", command, "hypercorn", http2=http2)
 
 
 def _granian(interface, application):
@@ -101,8 +109,8 @@ def _launched(name, module, *, quick=False):
 PROGRAMS = (
     _uvicorn("h11"),
     _uvicorn("httptools"),
-    _hypercorn("asyncio"),
-    _hypercorn("trio"),
+    _hypercorn("asyncio", http2=True),
+    _hypercorn("trio", http2=False),  # over HTTP/2 any refusal may end it: see the test of uploads
     _granian("ASGI", _ASGI),
     Program("daphne", "ASGI", ("daphne", "--bind={host}", "--port={port}", _ASGI), "daphne"),
     _gunicorn("asgi", application=_ASGI, interface="ASGI"),
@@ -110,7 +118,9 @@ PROGRAMS = (
     _gunicorn("gthread", "--threads=8"),
     _gunicorn("gevent", module="gevent"),
     Program("waitress", "WSGI", ("waitress", "--host={host}", "--port={port}", _WSGI), "waitress", quick=True),
-    Program("cheroot", "WSGI", ("cheroot", "--bind={host}:{port}", _WSGI), "cheroot"),
+    Program(
+        "cheroot", "WSGI", ("cheroot", "--bind={host}:{port}", "--request-queue-size=256", _WSGI), "cheroot"
+    ),
     _granian("WSGI", _WSGI),
     _launched("gevent", "gevent"),
     _uwsgi("uwsgi-http-socket", "http-socket"),
@@ -120,17 +130,22 @@ PROGRAMS = (
         "WSGI",
         (
             "start-server",
-            "servers.application:wsgi_application",
+            "servers.application",
             "--application-type=module",
+            "--callable-object=wsgi_application",
             "--python-path={tests}",
             "--host={host}",
             "--port={port}",
             "--server-root={folder}/root",
             "--log-to-terminal",
+            "--locale=C.UTF-8",
             "--limit-request-body=104857600",
+            *(("--user=www-data", "--group=www-data") if os.geteuid() == 0 else ()),
         ),
         "mod_wsgi",
         program="mod_wsgi-express",
+        # Apache would look for the library of whichever Python it finds first.
+        variables=(("LD_LIBRARY_PATH", sysconfig.get_config_var("LIBDIR")),),
     ),
     _launched("bjoern", "bjoern"),
     _launched("werkzeug", "werkzeug", quick=True),
@@ -183,7 +198,7 @@ def free_port():
 @contextmanager
 def running(program, folder, environment=()):
     """Start a server, wait until it answers, and stop it by its own process id, whatever happens."""
-    folder.chmod(0o755)  # mod_wsgi runs the application as another user
+    folder.chmod(0o755)  # since mod_wsgi runs the application as another user
     journal_path, log_path = folder / "journal", folder / "log"
     journal_path.touch()
     journal_path.chmod(0o666)
@@ -194,6 +209,7 @@ def running(program, folder, environment=()):
         "PYTHONUNBUFFERED": "1",
         "MEETGEEK_WEBHOOK_SECRET": SECRET,
         "SERVERS_JOURNAL": str(journal_path),
+        **dict(program.variables),
         **dict(environment),
     }
     with log_path.open("wb") as log:

@@ -43,7 +43,7 @@ def test_genuine_delivery_that_expects_100_continue_is_accepted(server, body, ju
         connection.send(body)
         given = asked + answer_of(connection)
 
-    judge("expect-genuine", given)
+    judge(server.program, "expect-genuine", given)
     assert _ran(server, body)
 
 
@@ -57,7 +57,7 @@ def test_unsigned_request_that_expects_100_continue_is_refused(server, body, jud
             connection.send(body)
             given = answer_of(connection)
 
-    judge("expect-missing", given)
+    judge(server.program, "expect-missing", given)
     assert not server.journal.facts("ran")
 
 
@@ -66,49 +66,56 @@ def _refused_requests(body):
     smuggled = _genuine(body, target=SMUGGLED_PATH)
     many = smuggled * (102_400 // len(smuggled))
     too_many = smuggled * (LIMIT // len(smuggled) + 1)
+    # The line with the chunk's size is a request line, too: of the method "3E8;A".
+    fields = smuggled.partition(b"\r\n")[2]
+    extended = b"%X;A %s HTTP/1.1\r\n%s\r\n0\r\n\r\n" % (len(fields), SMUGGLED_PATH.encode(), fields)
     return {
         "refused-unread": request(smuggled),
         "refused-unread-large": request(many),
         "refused-chunked": chunked_request(many, size=1000),
+        "refused-extension": chunked_request(b"", end=False) + extended,
         "refused-too-large": _genuine(too_many),
         "refused-forged": request(many, signatures=[forged_signature(many)]),
     }
 
 
 @pytest.mark.parametrize("pipelined", [False, True], ids=["after-the-answer", "pipelined"])
-@pytest.mark.parametrize(
-    "name", ["refused-unread", "refused-unread-large", "refused-chunked", "refused-too-large", "refused-forged"]
-)
+@pytest.mark.parametrize("name", _refused_requests(b""))
 def test_body_of_a_refused_request_is_never_taken_for_a_request(server, body, judge, name, pipelined):  # noqa: PLR0913
     """Account for every byte that comes back on a connection with a refused request and a genuine one."""
     refused = _refused_requests(body)[name]
     following = delivery(f"{server.program.name}-{name}-{pipelined}-next")
+    answers = []
 
     with server.connect(timeout=5) as connection:
         connection.send(refused + _genuine(following) if pipelined else refused)
         try:
-            first = connection.receive_answer()
-            ends = "close" in first.values("connection") or not first.framed
-            first, second = in_words(first), "closed"
+            answer = connection.receive_answer()
+            answers.append(in_words(answer))
+            ends = "close" in answer.values("connection") or not answer.framed
         except NoAnswerError as error:
-            first, second, ends = error.reason, error.reason, True
+            answers.append(error.reason)
+            ends = True
         if not pipelined and not ends:
             unasked, ends = connection.receive_nothing()
-            assert unasked == b"", "an answer came that nobody asked for"
-            connection.send(_genuine(following))
-        if not ends:
-            second = answer_of(connection)
+            if unasked:
+                answers.append("unasked")
+            elif not ends:
+                connection.send(_genuine(following))
+        answers.append("closed" if ends else answer_of(connection))
         unasked, _ = connection.receive_nothing(0.3)
+        if unasked:
+            answers.append("unasked")
 
-    assert unasked == b"", "an answer came that nobody asked for"
-    assert not [path for _, path in server.journal.facts("seen") if path.endswith(SMUGGLED_PATH)]
-    assert len(server.journal.facts("ran")) == (second == RAN)
-    assert _ran(server, following) == (second == RAN)
-    judge(name, f"{first}; then {second}")
+    if _ran(server, body) or [path for _, path in server.journal.facts("seen") if path.endswith(SMUGGLED_PATH)]:
+        answers.append("smuggled")
+    else:
+        assert _ran(server, following) == (RAN in answers)
+    judge(server.program, name, "; then ".join(answers))
 
 
 @pytest.mark.parametrize("name", ["gone-end", "gone-reset", "gone-chunked"])
-def test_delivery_whose_client_leaves_in_mid_body_never_runs_the_application(server, body, judge, name):
+def test_delivery_whose_client_leaves_in_mid_body_is_not_processed(server, body, judge, name):
     part = body[: len(body) // 2]
     if name == "gone-chunked":
         content = chunked_request(part, signatures=[genuine_signature(part)], size=1000, end=False)
@@ -120,11 +127,11 @@ def test_delivery_whose_client_leaves_in_mid_body_never_runs_the_application(ser
     (connection.abort if name == "gone-reset" else connection.close)()
 
     wanted = expected(server.program.name, name)
-    verdicts = server.journal.wait_for("verdict", seconds=0.5 if "not called" in wanted else 10)
+    verdicts = server.journal.wait_for("verdict", seconds=0.5 if "not called" in wanted else 5)
     outcome = verdicts[0][0] if verdicts else "not called"
 
-    judge(name, outcome)
-    assert not server.journal.facts("ran")
+    judge(server.program, name, outcome)
+    assert len(server.journal.facts("ran")) == (outcome == "accepted")
     following = body + b" "
     with server.connect() as connection:
         connection.send(_genuine(following))
@@ -137,7 +144,7 @@ def test_large_upload_without_a_signature_is_refused(server, body, judge, name, 
         connection.send(request(body.ljust(mebibytes * 1_048_576)))
         given = answer_of(connection)
 
-    judge(name, given)
+    judge(server.program, name, given)
     assert not server.journal.facts("ran")
 
 

@@ -23,7 +23,7 @@ def test_answer_is_the_expected_one_and_the_application_runs_only_for_it(server,
             connection.send(content[at_once:])
         given = answer_of(connection, case.method)
 
-    judge(name, given)
+    judge(server.program, name, given)
     runs = server.journal.facts("ran")
     assert len(runs) == (given == RAN)
     assert all(delivered for _, delivered in runs)

@@ -23,7 +23,7 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)(?:;[^\r\n]*)?")
 class NoAnswerError(Exception):
     """The connection ended, or the time ran out, before an answer was whole.
 
-    `reason` is "closed", "reset" or "late".
+    `reason` is "closed" or "late".
     """
 
     def __init__(self, reason, received):
@@ -125,7 +125,7 @@ class Connection:
             except TimeoutError:
                 raise NoAnswerError("late", self._received) from None
             except OSError:
-                raise NoAnswerError("reset", self._received) from None
+                raise NoAnswerError("closed", self._received) from None
             if not more:
                 raise NoAnswerError("closed", self._received)
 
@@ -185,10 +185,10 @@ class Connection:
 
     def _receive_rest(self):
         try:
-            self._fill(lambda: False)
-        except NoAnswerError as error:
-            if error.reason != "closed":
-                raise
+            while self._receive_more():
+                pass
+        except OSError:
+            raise NoAnswerError("closed", self._received) from None
         body, self._received = self._received, b""
         return body
 
