@@ -21,7 +21,8 @@ function isGenuine(body, received) {
   return timingSafeEqual(expected, Buffer.from(received, "hex"));
 }
 
-const server = createServer((request, response) => {
+// Header fields may be large, so that it is this receiver that refuses them: Node.js by itself closes the connection.
+const server = createServer({ maxHeaderSize: 65_536 }, (request, response) => {
   const chunks = [];
   request.on("data", (chunk) => chunks.push(chunk));
   request.on("end", () => {

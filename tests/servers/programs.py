@@ -40,6 +40,7 @@ class Program:
     program: str | None = None
     quick: bool = False
     http2: bool = False
+    reads_first: bool = False  # it reads the whole body before it calls the application
     variables: tuple[tuple[str, str], ...] = ()
 
     def missing(self):
@@ -102,8 +103,9 @@ def _uwsgi(name, option):
     return Program(name, "WSGI", options, "uwsgidecorators", program="uwsgi")
 
 
-def _launched(name, module, *, quick=False):
-    return Program(name, "WSGI", ("servers.launch", name, "{port}"), module, quick=quick)
+def _launched(name, module, *, quick=False, reads_first=False):
+    command = ("servers.launch", name, "{port}")
+    return Program(name, "WSGI", command, module, quick=quick, reads_first=reads_first)
 
 
 PROGRAMS = (
@@ -112,15 +114,20 @@ PROGRAMS = (
     _hypercorn("asyncio", http2=True),
     _hypercorn("trio", http2=False),  # over HTTP/2 any refusal may end it: see the test of uploads
     _granian("ASGI", _ASGI),
-    Program("daphne", "ASGI", ("daphne", "--bind={host}", "--port={port}", _ASGI), "daphne"),
+    Program("daphne", "ASGI", ("daphne", "--bind={host}", "--port={port}", _ASGI), "daphne", reads_first=True),
     _gunicorn("asgi", application=_ASGI, interface="ASGI"),
     _gunicorn("sync", "--workers=2", quick=True),
     _gunicorn("gthread", "--threads=8"),
     _gunicorn("gevent", module="gevent"),
-    Program("waitress", "WSGI", ("waitress", "--host={host}", "--port={port}", _WSGI), "waitress", quick=True),
     Program(
-        "cheroot", "WSGI", ("cheroot", "--bind={host}:{port}", "--request-queue-size=256", _WSGI), "cheroot"
+        "waitress",
+        "WSGI",
+        ("waitress", "--host={host}", "--port={port}", _WSGI),
+        "waitress",
+        quick=True,
+        reads_first=True,
     ),
+    Program("cheroot", "WSGI", ("cheroot", "--bind={host}:{port}", "--request-queue-size=256", _WSGI), "cheroot"),
     _granian("WSGI", _WSGI),
     _launched("gevent", "gevent"),
     _uwsgi("uwsgi-http-socket", "http-socket"),
@@ -147,7 +154,7 @@ PROGRAMS = (
         # Apache would look for the library of whichever Python it finds first.
         variables=(("LD_LIBRARY_PATH", sysconfig.get_config_var("LIBDIR")),),
     ),
-    _launched("bjoern", "bjoern"),
+    _launched("bjoern", "bjoern", reads_first=True),
     _launched("werkzeug", "werkzeug", quick=True),
     _launched("wsgiref", "wsgiref", quick=True),
 )
@@ -187,6 +194,13 @@ class Server:
 
     def connect(self, timeout=20.0):
         return Connection(self.port, timeout)
+
+    def wait_for_call(self):
+        """Wait until a request that is not whole yet has come to the application, or might have."""
+        if self.program.reads_first:
+            time.sleep(0.2)
+        else:
+            self.journal.wait_for("seen")
 
 
 def free_port():

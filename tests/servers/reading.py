@@ -7,9 +7,7 @@ from servers.wire import APPLICATION_HEADER, NoAnswerError
 from mg_middleware import refusals
 
 _REFUSALS = {
-    (refusal.status, refusal.body)
-    for refusal in vars(refusals).values()
-    if isinstance(refusal, refusals.Refusal)
+    (refusal.status, refusal.body) for refusal in vars(refusals).values() if isinstance(refusal, refusals.Refusal)
 }
 
 

@@ -1,9 +1,8 @@
-"""What takes more than one request and one answer: every server × every exchange, over real sockets."""
+"""What takes more than one request and one answer: every server with every exchange, over real sockets."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -81,7 +80,7 @@ def _refused_requests(body):
 
 @pytest.mark.parametrize("pipelined", [False, True], ids=["after-the-answer", "pipelined"])
 @pytest.mark.parametrize("name", _refused_requests(b""))
-def test_body_of_a_refused_request_is_never_taken_for_a_request(server, body, judge, name, pipelined):  # noqa: PLR0913
+def test_body_of_a_refused_request_is_never_taken_for_a_request(server, body, judge, name, pipelined):
     """Account for every byte that comes back on a connection with a refused request and a genuine one."""
     refused = _refused_requests(body)[name]
     following = delivery(f"{server.program.name}-{name}-{pipelined}-next")
@@ -123,7 +122,7 @@ def test_delivery_whose_client_leaves_in_mid_body_is_not_processed(server, body,
         content = _genuine(part, length=str(len(body)))
     connection = server.connect()
     connection.send(content)
-    time.sleep(0.1)
+    server.wait_for_call()
     (connection.abort if name == "gone-reset" else connection.close)()
 
     wanted = expected(server.program.name, name)

@@ -125,9 +125,7 @@ def test_genuine_delivery_with_spaces_round_the_signature_reaches_the_applicatio
             401, [_signature(genuine_signature(BODY)), _signature(forged_signature(BODY))], id="duplicate-genuine-first"
         ),
         pytest.param(401, [_signature(genuine_signature(b""))], id="signed-as-empty"),
-        pytest.param(
-            400, [_signature(genuine_signature(BODY)), ("Content-Length", "1_0")], id="length-underscore"
-        ),
+        pytest.param(400, [_signature(genuine_signature(BODY)), ("Content-Length", "1_0")], id="length-underscore"),
         pytest.param(
             413, [_signature(genuine_signature(BODY)), ("Content-Length", "20971520")], id="over-limit-declared"
         ),

@@ -1,9 +1,8 @@
-"""One request on one connection: every server × every case of the table, over real sockets."""
+"""One request on one connection: every server with every case of the table, over real sockets."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 
 import pytest
 from servers.expectations import CASES, RAN
@@ -19,7 +18,7 @@ def test_answer_is_the_expected_one_and_the_application_runs_only_for_it(server,
         at_once = len(content) - case.late
         connection.send(content[:at_once])
         if case.late:
-            time.sleep(0.2)
+            server.wait_for_call()
             connection.send(content[at_once:])
         given = answer_of(connection, case.method)
 

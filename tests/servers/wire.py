@@ -193,7 +193,7 @@ class Connection:
         return body
 
 
-def request(  # noqa: PLR0913 - each is one part of a request's bytes
+def request(
     body=b"",
     *,
     signatures=(),

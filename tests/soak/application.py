@@ -1,4 +1,4 @@
-"""What is put under load: the guard with the SQLite store, round an application that notes each meeting it processes."""
+"""What is put under load: the guard with the SQLite store, round an application that notes what it processes."""
 
 import os
 
