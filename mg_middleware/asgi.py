@@ -84,7 +84,7 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         if isinstance(admitted, Refusal):
             await self._refuse(scope, send, admitted)
             return
-        received, length = admitted
+        received, _ = admitted
         keys = self._keys if self._secret_of is None else await _keys_for(self._secret_of(scope))
         if not keys:
             await self._refuse(scope, send, UNKNOWN_SENDER)
@@ -92,9 +92,6 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
 
         body = Body(keys, self._limit)
         refusal = await self._read(receive, body)
-        if refusal is None and length is not None and body.size < length and not _is_chunked(headers):
-            # granian gives the end of the body for an HTTP/2 stream that its client has reset.
-            refusal = INCOMPLETE_BODY
         if refusal is not None:
             await self._refuse(scope, send, refusal, body.size)
             return
@@ -163,11 +160,6 @@ async def _keys_for(secret: Any) -> tuple[Key, ...]:  # noqa: ANN401 - Secrets, 
     if hasattr(secret, "__await__"):
         secret = await secret
     return () if secret is None else keys_from(secret)
-
-
-def _is_chunked(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether the declared length is void (RFC 9112, section 6.3)."""
-    return any(name.lower() == b"transfer-encoding" for name, _ in headers)
 
 
 def _replaying(chunks: list[bytes], receive: Receive) -> Receive:

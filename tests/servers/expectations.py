@@ -194,7 +194,7 @@ DIFFERENCES = {
         "refused-too-large": ("413 guard; then closed",),
         "http2-upload-20": ("closed; on a new connection closed",),
     },
-    "granian-asgi": {**_LARGE_LAST, "http2-gone-no-length": ("accepted",)},
+    "granian-asgi": {**_LARGE_LAST, "http2-gone": ("accepted",), "http2-gone-no-length": ("accepted",)},
     "daphne": {**_WHOLE_BODY_FIRST, **_DIGITS},
     "gunicorn-asgi": {**_MALFORMED, **_DIGITS, "refused-too-large": ("413 guard; then closed",)},
     "gunicorn-sync": _LAST_WORD,
