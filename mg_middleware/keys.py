@@ -129,8 +129,15 @@ def secret_from_file(path: str, named_by: str) -> str:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - pathlib would be imported for this line alone
             content = file.read()
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"the file named by {named_by} cannot be read: {error}") from error
+    except OSError as error:
+        content, reason = None, error.strerror
+    except ValueError:
+        content, reason = None, "no such name is possible"
+    else:
+        reason = None
+    if content is None:
+        # Without the path, and without the error that holds it: the secret itself may have been put in its place.
+        raise ConfigurationError(f"the file named by {named_by} cannot be read: {reason}")
     # Some editors put a byte order mark before the text. No secret begins with one.
     try:
         return content.removeprefix(codecs.BOM_UTF8).decode().strip()

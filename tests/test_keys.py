@@ -223,8 +223,14 @@ def test_a_blank_file_is_refused(secret_file, content):
 def test_a_missing_file_is_refused_with_the_reason(secret_file):
     with pytest.raises(ConfigurationError) as raised:
         keys_from(None)
-    assert str(raised.value).startswith(f"the file named by {FILE_VARIABLE} cannot be read: [Errno 2]")
-    assert isinstance(raised.value.__cause__, FileNotFoundError)
+    assert str(raised.value) == f"the file named by {FILE_VARIABLE} cannot be read: No such file or directory"
+
+
+def test_a_secret_given_as_the_file_name_is_shown_nowhere(monkeypatch):
+    monkeypatch.setenv(FILE_VARIABLE, "whsec_shown_nowhere")
+    with pytest.raises(ConfigurationError) as raised:
+        keys_from(None)
+    assert "whsec_shown_nowhere" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_a_folder_in_place_of_the_file_is_refused(secret_file):
@@ -235,7 +241,9 @@ def test_a_folder_in_place_of_the_file_is_refused(secret_file):
 
 def test_an_impossible_file_name_is_refused(monkeypatch):
     monkeypatch.setattr("mg_middleware.keys.os.environ", {FILE_VARIABLE: "secret\0"})
-    with pytest.raises(ConfigurationError, match=rf"^the file named by {FILE_VARIABLE} cannot be read: "):
+    with pytest.raises(
+        ConfigurationError, match=rf"^the file named by {FILE_VARIABLE} cannot be read: no such name is poss"
+    ):
         keys_from(None)
 
 
