@@ -57,7 +57,7 @@ class Delivery:
 
     @property
     def event(self) -> Event:
-        """What MeetGeek says, parsed when first asked for. Never raises: see `UnknownEvent`."""
+        """What MeetGeek says, parsed when first asked for. It never raises (see `UnknownEvent`)."""
         if self._event is None:
             # Imported here because json and dataclasses are a third of what importing the guard would cost.
             from mg_middleware.events import parse_event  # noqa: PLC0415

@@ -42,7 +42,7 @@ def keys_from(secret: Secrets | None) -> tuple[Key, ...]:
         TypeError: a secret or a name is of another type.
     """
     if secret is None:
-        return (_key(_secret_from_environment()),)
+        return (_key(secret_from_environment()),)
     if isinstance(secret, Mapping):
         keys = tuple(key for key_id, secrets in secret.items() for key in _keys_named(key_id, secrets))
     else:
@@ -90,7 +90,18 @@ def _key(secret: object, key_id: str | None = None) -> Key:
     raise TypeError(f"a secret must be str or bytes, not {type(secret).__name__}")
 
 
-def _secret_from_environment() -> str:
+def secret_from_environment() -> str:
+    """Read the secret that the environment configures.
+
+    Not to be called for each request: it reads a file.
+
+    Returns:
+        `MEETGEEK_WEBHOOK_SECRET`, else the content of the file named by `MEETGEEK_WEBHOOK_SECRET_FILE`, either without
+        the white space around it. It may be empty.
+
+    Raises:
+        ConfigurationError: neither is set, or the file cannot be read.
+    """
     secret = os.environ.get(SECRET_VARIABLE)
     if secret is not None:
         return secret.strip()
@@ -99,14 +110,37 @@ def _secret_from_environment() -> str:
         raise ConfigurationError(
             f"no secret is configured: give secret=, or set {SECRET_VARIABLE} or {SECRET_FILE_VARIABLE}"
         )
+    return secret_from_file(path, SECRET_FILE_VARIABLE)
+
+
+def secret_from_file(path: str, named_by: str) -> str:
+    """Read a secret from a file of its own.
+
+    Args:
+        path: the file.
+        named_by: the variable or option that names the file, for the error.
+
+    Returns:
+        The file's text, without a byte order mark and the white space around it. It may be empty.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - pathlib would be imported for this line alone
             content = file.read()
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"the file named by {SECRET_FILE_VARIABLE} cannot be read: {error}") from error
+    except OSError as error:
+        content, reason = None, error.strerror
+    except ValueError:
+        content, reason = None, "no such name is possible"
+    else:
+        reason = None
+    if content is None:
+        # Without the path, and without the error that holds it: the secret itself may have been put in its place.
+        raise ConfigurationError(f"the file named by {named_by} cannot be read: {reason}")
     # Some editors put a byte order mark before the text. No secret begins with one.
     try:
         return content.removeprefix(codecs.BOM_UTF8).decode().strip()
     except UnicodeDecodeError:
         pass  # left before raising: the error at hand holds the secret, and would be the new one's context
-    raise ConfigurationError(f"the file named by {SECRET_FILE_VARIABLE} is not UTF-8 text")
+    raise ConfigurationError(f"the file named by {named_by} is not UTF-8 text")

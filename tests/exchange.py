@@ -171,16 +171,21 @@ class StartResponse:
         return Answer(int(status[:3]), headers, b"".join(self.written + chunks))
 
 
-class ASGIReceiver:
-    """A guarded ASGI application. `deliveries` and `bodies` hold what reached it, `is_body_read` speaks of the last."""
-
-    protocol = "asgi"
+class Receiver:
+    """A guarded application that remembers what reached it; `is_body_read` speaks of the last request."""
 
     def __init__(self, secret=SECRET, **options):
         self.deliveries = []
         self.bodies = []
         self.is_body_read = False
-        self.middleware = MeetGeekASGIMiddleware(self._application, secret, **options)
+        self.middleware = self.middleware_class(self._application, secret, **options)
+
+
+class ASGIReceiver(Receiver):
+    """A guarded ASGI application."""
+
+    protocol = "asgi"
+    middleware_class = MeetGeekASGIMiddleware
 
     async def _application(self, scope, receive, send):
         self.deliveries.append(delivery_of(scope))
@@ -194,16 +199,11 @@ class ASGIReceiver:
         return connection.answer
 
 
-class WSGIReceiver:
-    """The same for a WSGI application. A body without a declared length is a chunked one that the server ends."""
+class WSGIReceiver(Receiver):
+    """A guarded WSGI application. A body without a declared length comes chunked, and the server ends it."""
 
     protocol = "wsgi"
-
-    def __init__(self, secret=SECRET, **options):
-        self.deliveries = []
-        self.bodies = []
-        self.is_body_read = False
-        self.middleware = MeetGeekWSGIMiddleware(self._application, secret, **options)
+    middleware_class = MeetGeekWSGIMiddleware
 
     def _application(self, environ, start_response):
         self.deliveries.append(delivery_of(environ))

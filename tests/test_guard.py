@@ -453,18 +453,16 @@ def never_called(*arguments):
 class TestOptions:
     @pytest.mark.parametrize(("options", "error", "message"), WRONG_OPTIONS.values(), ids=WRONG_OPTIONS)
     def test_a_wrong_option_is_an_error_when_the_middleware_is_built(self, receiver_class, options, error, message):
-        middleware_class = type(receiver_class().middleware)
         with pytest.raises(error) as raised:
-            middleware_class(**{"app": never_called, "secret": SECRET, **options})
+            receiver_class.middleware_class(**{"app": never_called, "secret": SECRET, **options})
         assert str(raised.value) == message
 
     def test_options_are_given_by_name(self, receiver_class):
-        middleware_class = type(receiver_class().middleware)
         with pytest.raises(TypeError, match="positional argument"):
-            middleware_class(never_called, SECRET, "/webhooks")
+            receiver_class.middleware_class(never_called, SECRET, "/webhooks")
 
     def test_the_application_can_be_found(self, receiver_class):
-        middleware = type(receiver_class().middleware)(never_called, SECRET)
+        middleware = receiver_class.middleware_class(never_called, SECRET)
         assert middleware.app is never_called
 
     def test_nothing_is_written_to_the_middleware_after_it_is_built(self, receiver_class):

@@ -10,7 +10,7 @@ from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware
 
 BODY_SIZE = 8_388_608  # bytes
 CHUNK_SIZE = 65_536  # bytes
-SMALL_BODY_SIZE = 262_144  # bytes
+SMALL_BODY_SIZE = 65_536  # bytes
 
 
 def peak_while(act):

@@ -125,6 +125,7 @@ def test_a_path_elsewhere_is_not_guarded(path):
         pytest.param("/api/webhooks/meetgeek", "/api", id="the mount is in the path"),
         pytest.param("/api/webhooks/meetgeek", "/api/", id="the mount ends in a slash"),
         pytest.param("/API/webhooks/meetgeek", "/api", id="the mount is in the path, in other letters"),
+        pytest.param("/webhooks%2Fmeetgeek", "/api", id="the mount is not in the path, which is oddly spelt"),
         pytest.param("/meetgeek", "/webhooks", id="the mount is the first half"),
         pytest.param("meetgeek", "/webhooks/", id="the mount is the first half, with the slash"),
         pytest.param("/MeetGeek/", "/Webhooks", id="the mount is the first half, in other letters"),
@@ -154,6 +155,7 @@ def test_a_path_is_guarded_with_and_without_its_mount(path, mount):
         ("/api/users", "/api"),
         ("/apikeys", "/api"),
         ("/apikeys/" + "a" * 100_000, "/api"),
+        ("/" + "a" * 100_000, "/api/"),
         ("/webhooks/other", "/api"),
         ("/api/webhooks/meetgeek-status", "/api"),
         ("/docs/webhooks/meetgeek", "/"),
@@ -179,6 +181,11 @@ def test_a_path_may_be_given_with_its_mount():
 @pytest.mark.parametrize("path", ["/hooks/caf\xe9", "/hooks/caf\xc3\xa9", "/hooks/caf%c3%a9/x"])
 def test_a_path_beyond_ascii_is_guarded_on_both_protocols(configured, path):
     assert GuardedPaths(configured).includes(path, "")
+
+
+@pytest.mark.parametrize("path", ["/f\u0130les", "/f\u0131les", "/FILE\u017f", "/f\xc4\xb1les"])
+def test_letters_that_a_pattern_without_letter_case_takes_for_others_are_those_others(path):
+    assert GuardedPaths("/files").includes(path, "")
 
 
 def test_each_of_several_paths_is_guarded():
@@ -253,6 +260,12 @@ def test_a_long_hostile_path_is_decided_at_once(piece, mount):
         guarded.includes(path, mount)
         # A hundredth of it is usual; quadratic time would be many seconds.
         assert time.perf_counter() - started < 0.5
+
+
+def test_a_long_path_is_guarded_if_it_is_oddly_spelt_and_passes_if_it_is_plain():
+    guarded = GuardedPaths(WEBHOOK)
+    assert guarded.includes("/health/%20" + "a" * 3_000, "")
+    assert not guarded.includes("/health/" + "a" * 3_000, "")
 
 
 plain_segments = st.text(string.ascii_letters + string.digits + "-_~=+", min_size=1, max_size=8)

@@ -24,7 +24,7 @@ class MemoryStore:
     Args:
         max_entries: how many keys it holds at most, those included that have run out and were not asked for since. For
             a new one the oldest complete key goes, never a live claim; if live claims are all it holds, `claim` raises
-            `StoreError`, which means that the event is processed. An entry takes about 300 bytes.
+            `StoreError`, which means that the event is processed. An entry takes about 230 bytes.
         ttl: for how many seconds a processed delivery is remembered; `None`: until `max_entries` pushes it out.
         lease: after how many seconds a claim lapses that its holder never ends. Longer than the slowest handler.
 

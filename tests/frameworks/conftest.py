@@ -134,7 +134,7 @@ async def _run_asgi(application, scope, chunks) -> Answer:
         if event["type"] == "http.response.body" and not event.get("more_body", False):
             answered.set()
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):  # an application that waits for ever is told from a busy machine
         await application(scope, receive, send)
     return Answer(sent[0]["status"], b"".join(event.get("body", b"") for event in sent[1:]))
 

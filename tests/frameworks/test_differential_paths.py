@@ -4,14 +4,17 @@ Requests are spelt in the ways that are known to lead one router or another to a
 then put into a scope or environ as servers do it. None is signed.
 """
 
+import os
 from contextlib import suppress
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 import pytest
-from hypothesis import assume, find, given, settings
+from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 
 WEBHOOK = "/webhooks/meetgeek"
+# PATH_EXAMPLES=20000 looks longer: some minutes for each framework.
+search = settings(max_examples=int(os.environ.get("PATH_EXAMPLES", "150")), deadline=None)
 
 BEGINNINGS = """
     / // /// %2F /%2F \\ /./ /../ /x/../ /x/%2e%2e/ /%2e/ ./ ?/ /;/ /@@ %20/ /%20 %09/
@@ -69,6 +72,7 @@ def run_unsigned(framework, request, application):
     return framework.handled
 
 
+@search
 @given(request=requests())
 def test_the_handler_never_runs_unverified(framework, request):
     assert run_unsigned(framework, request, framework.guarded) == []
@@ -93,7 +97,7 @@ def test_the_same_requests_find_the_way_round_a_guard_that_compares_strings(fram
     find(
         requests(),
         lambda request: run_unsigned(framework, request, guarded),
-        settings=settings(max_examples=5_000, database=None, derandomize=True),
+        settings=settings(search, max_examples=5_000, phases=[Phase.generate], database=None, derandomize=True),
     )
 
 
@@ -112,6 +116,7 @@ def test_no_header_moves_a_request_to_the_handler(framework, header, value, path
 SEGMENTS = st.sampled_from(["webhooks", "meetgeek", "api"]) | st.from_regex("[a-zA-Z0-9_-]{1,8}", fullmatch=True)
 
 
+@search
 @given(segments=st.lists(SEGMENTS, max_size=4))
 def test_a_plain_path_elsewhere_is_never_refused(framework, segments):
     assume([segment.lower() for segment in segments[:2]] != ["webhooks", "meetgeek"])

@@ -9,7 +9,9 @@ import io
 import json
 import os
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import anyio.lowlevel
@@ -144,6 +146,18 @@ def append_line(path, line):
         os.write(descriptor, f"{line}\n".encode())
     finally:
         os.close(descriptor)
+
+
+def claims_at_once(store):
+    """Claim one key in sixteen threads at once; the kinds of the answers."""
+    barrier = threading.Barrier(16)
+
+    def claim(_number):
+        barrier.wait()
+        return type(store.claim("key"))
+
+    with ThreadPoolExecutor(16) as threads:
+        return list(threads.map(claim, range(16)))
 
 
 class CoroutineStore:

@@ -9,6 +9,9 @@ from once_per_meeting import SECRET, BlockingStore, CoroutineStore, asgi_applica
 
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore
 
+# Seconds by themselves, minutes where tracing meets a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.mark.parametrize("protocol", ["ASGI", "WSGI"])
 def test_eight_processes_get_one_meeting_eight_times_each_and_run_it_once(workers, shared, protocol):

@@ -1,0 +1,184 @@
+"""The applications that are guarded, bare and with the signature checked in the ways that people copy."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import django
+import fastapi
+import flask
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponse
+from django.urls import path
+from served import PATH, SECRET
+from slack_bolt import App
+from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
+from slack_bolt.adapter.wsgi import SlackRequestHandler as WSGISlackRequestHandler
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import Response
+from starlette.routing import Route
+from verifications import KEY
+
+HEADER = "X-MG-Signature"
+
+
+def is_genuine(body, received):
+    """Do what MeetGeek's documentation shows."""
+    return hmac.compare_digest(hmac.new(KEY, body, hashlib.sha256).hexdigest(), received)
+
+
+async def asgi_application(scope, receive, send):
+    if scope["path"] == PATH:
+        await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def answering_asgi_application(scope, receive, send):
+    await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def wsgi_application(environ, start_response):
+    if environ["PATH_INFO"] == PATH:
+        environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+
+def answering_wsgi_application(environ, start_response):
+    start_response("401 Unauthorized", [("Content-Length", "0")])
+    return []
+
+
+async def starlette_endpoint(request):
+    await request.body()
+    return Response()
+
+
+def starlette_application():
+    return Starlette(routes=[Route(PATH, starlette_endpoint, methods=["POST"])])
+
+
+class SnippetMiddleware(BaseHTTPMiddleware):
+    async def dispatch(self, request, call_next):
+        if not is_genuine(await request.body(), request.headers.get(HEADER, "")):
+            return Response(status_code=401)
+        return await call_next(request)
+
+
+def starlette_with_base_http_middleware():
+    app = starlette_application()
+    app.add_middleware(SnippetMiddleware)
+    return app
+
+
+async def check_signature(request: fastapi.Request):
+    if not is_genuine(await request.body(), request.headers.get(HEADER, "")):
+        raise fastapi.HTTPException(401)
+
+
+def fastapi_application(dependencies=()):
+    app = fastapi.FastAPI()
+
+    @app.post(PATH, dependencies=dependencies)
+    async def endpoint(request: fastapi.Request):
+        await request.body()
+        return Response()
+
+    return app
+
+
+def fastapi_with_depends():
+    return fastapi_application([fastapi.Depends(check_signature)])
+
+
+def fastapi_with_middleware():
+    app = fastapi_application()
+
+    @app.middleware("http")
+    async def check(request, call_next):
+        if not is_genuine(await request.body(), request.headers.get(HEADER, "")):
+            return Response(status_code=401)
+        return await call_next(request)
+
+    return app
+
+
+def flask_application():
+    app = flask.Flask("receiver")
+
+    @app.post(PATH)
+    def endpoint():
+        flask.request.get_data()
+        return ""
+
+    return app
+
+
+def flask_with_before_request():
+    app = flask_application()
+
+    @app.before_request
+    def check():
+        if not is_genuine(flask.request.get_data(), flask.request.headers.get(HEADER, "")):
+            flask.abort(401)
+
+    return app
+
+
+def django_endpoint(request):
+    assert request.body
+    return HttpResponse()
+
+
+def django_middleware(get_response):
+    def check(request):
+        if not is_genuine(request.body, request.headers.get(HEADER, "")):
+            return HttpResponse(status=401)
+        return get_response(request)
+
+    return check
+
+
+urlpatterns = [path(PATH.strip("/"), django_endpoint)]
+
+
+def django_application(middleware=()):
+    """Make an application; the settings are read when it is made."""
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
+        django.setup()
+    settings.MIDDLEWARE = list(middleware)
+    return WSGIHandler()
+
+
+def django_with_middleware():
+    return django_application([f"{__name__}.django_middleware"])
+
+
+# slack-bolt checks the signatures of Slack, which cover a timestamp.
+def bolt_asgi(*, checked):
+    async def authorize():
+        return AuthorizeResult(enterprise_id=None, team_id="T", bot_token="x", bot_id="B", bot_user_id="U")
+
+    async def acknowledge(ack):
+        await ack()
+
+    app = AsyncApp(signing_secret=SECRET, authorize=authorize, request_verification_enabled=checked)
+    app.command("/meeting")(acknowledge)
+    return AsyncSlackRequestHandler(app, path=PATH)
+
+
+def bolt_wsgi(*, checked):
+    def authorize():
+        return AuthorizeResult(enterprise_id=None, team_id="T", bot_token="x", bot_id="B", bot_user_id="U")
+
+    app = App(signing_secret=SECRET, authorize=authorize, request_verification_enabled=checked)
+    app.command("/meeting")(lambda ack: ack())
+    return WSGISlackRequestHandler(app, path=PATH)

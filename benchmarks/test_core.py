@@ -1,0 +1,56 @@
+"""One verification, beside the standard library, the documented snippet and the packages for other senders."""
+
+from time import process_time
+
+import pytest
+from measuring import Row, measure, repeat
+from verifications import BODY_SIZE, CHUNK, PEERS, made_up_body, one_call, snippet, this_guard
+
+pytestmark = pytest.mark.benchmark(timer=process_time)
+
+SIZES = {"95 B": BODY_SIZE, "10 KiB": 10_240, "1 MiB": 1_048_576, "20 MiB": 20_971_520}
+SNIPPET = "the documented snippet"
+
+
+def repetitions(size):
+    """How often, and in how many rounds, so that a round takes a millisecond or so."""
+    return max(1, 20_480 // size), 300 if size < CHUNK else 40
+
+
+@pytest.mark.parametrize(("label", "size"), SIZES.items(), ids=list(SIZES))
+@pytest.mark.parametrize(
+    ("name", "prepare"),
+    {
+        "hmac.digest and compare_digest": one_call,
+        "this guard, whole": this_guard,
+        "this guard, in chunks of 64 KiB": lambda body: this_guard(body, chunk=CHUNK),
+        "this guard, three secrets": lambda body: this_guard(body, secrets=3),
+    }.items(),
+    ids=["hmac.digest", "whole", "chunks", "three secrets"],
+)
+def test_sizes(benchmark, name, prepare, label, size):
+    body = made_up_body(size)
+    subject = prepare(body)
+    assert subject()
+    count, rounds = repetitions(size)
+    at_most = 1.0 if (label, name) == ("95 B", "this guard, whole") else None
+    row = Row("One verification, by the size of the body", f"{name}, {label}", SNIPPET, at_most)
+    measure(benchmark, row, repeat(subject, count), unit=repeat(snippet(body), count), rounds=rounds)
+
+
+def test_chunks_beside_one_call(benchmark):
+    body = made_up_body(SIZES["1 MiB"])
+    row = Row(
+        "One verification, by the size of the body", "this guard, in chunks of 64 KiB, 1 MiB", "one hmac.digest", 1.03
+    )
+    measure(benchmark, row, this_guard(body, chunk=CHUNK), unit=one_call(body), rounds=300)
+
+
+@pytest.mark.parametrize(("name", "prepare"), PEERS.items(), ids=list(PEERS))
+def test_peers(benchmark, name, prepare):
+    body = made_up_body(BODY_SIZE)
+    subject = prepare(body)
+    assert subject()
+    count, rounds = repetitions(BODY_SIZE)
+    row = Row("One verification of 95 bytes, by other packages for their own senders", name, SNIPPET)
+    measure(benchmark, row, repeat(subject, count), unit=repeat(snippet(body), count), rounds=rounds)

@@ -1,0 +1,48 @@
+"""How the documentation is built: `sphinx-build -W -n -b html docs site`."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "mg-middleware"
+author = "The mg-middleware maintainers"
+version = release = version_of("mg-middleware")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+default_role = "code"  # what stands in backticks in the docstrings
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True}
+autodoc_typehints = "none"  # the docstrings tell the types in words
+napoleon_use_ivar = True
+
+# Nothing but the project's own names can be looked up without a network.
+nitpick_ignore_regex = [("py:.*", r"(?!(mg_middleware|pytest_meetgeek)\b).*")]
+
+html_theme = "furo"
+html_title = "mg-middleware"
+html_copy_source = False
+
+
+def _leave_out_checks(_app: Sphinx, _page: str, source: list[str]) -> None:
+    """Take the hidden checks out of a page, and keep its line numbers."""
+    hidden = re.compile(r"^<!-- invisible-code-block: .*?-->", re.DOTALL | re.MULTILINE)
+    source[0] = hidden.sub(lambda match: "\n" * match[0].count("\n"), source[0])
+
+
+def _show_examples_as_code(*arguments: object) -> None:
+    """Make the examples in the docstrings blocks of code."""
+    lines = arguments[-1]
+    lines[:] = [part for line in lines for part in (("Example::", "") if line == "Example:" else (line,))]
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what stands above."""
+    app.connect("source-read", _leave_out_checks)
+    app.connect("autodoc-process-docstring", _show_examples_as_code, priority=100)  # before napoleon

@@ -1,0 +1,66 @@
+"""Makes the pictures of `demo` and `check` in docs/assets from what the commands print.
+
+Run it from anywhere, with the extras `cli` and `pytest` and Flask installed: `python docs/pictures/make.py`. Another
+folder for the pictures may be given.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from secrets import token_hex
+from shutil import copy
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.text import Text
+
+_HERE = Path(__file__).parent
+# Each with its width in columns and its words. pytest's header tells of this machine; what a failing handler logs is of
+# no interest here.
+_PICTURES = {
+    "demo": (82, "demo"),
+    "check": (
+        108,
+        "check shop:app --path /hook --handler shop:process -- --no-header --show-capture=no --color=yes",
+    ),
+}
+
+
+def make(name: str, folder: Path) -> None:
+    """Run a command and draw what it prints, as a terminal would show it.
+
+    Args:
+        name: the command's.
+        folder: where the picture goes.
+    """
+    width, words = _PICTURES[name]
+    environment = {
+        **os.environ,
+        "COLUMNS": str(width),
+        "FORCE_COLOR": "1",
+        "MEETGEEK_WEBHOOK_SECRET": token_hex(16),
+        # A user's pytest, without the plugins that stand beside this project's tests.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_PLUGINS": "pytest_meetgeek.plugin",
+    }
+    command = [sys.executable, "-m", "mg_middleware", *words.split()]
+    with TemporaryDirectory() as own:  # away from this project's settings of pytest
+        copy(_HERE / "shop.py", own)
+        ended = subprocess.run(command, cwd=own, env=environment, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - one of the two above
+    console = Console(record=True, width=width, file=StringIO(), force_terminal=True)
+    console.print(f"[bold]$ mg-middleware {words.partition(' -- ')[0]}[/bold]", highlight=False)
+    console.print(Text.from_ansi(ended.stdout), no_wrap=True, overflow="ellipsis")
+    drawn = console.export_svg(title=f"mg-middleware {name}", unique_id=name)
+    # Without the fonts from another server: a picture loads none, and a reader's browser should not be sent there.
+    drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
+    # Some programs drop the spaces at the beginning of a text, and with them the columns.
+    drawn = drawn.replace("<svg ", '<svg xml:space="preserve" ', 1)
+    (folder / f"{name}.svg").write_text("\n".join(line.rstrip() for line in drawn.splitlines()) + "\n")
+
+
+if __name__ == "__main__":
+    for picture in _PICTURES:
+        make(picture, Path(sys.argv[1]) if len(sys.argv) > 1 else _HERE.parent / "assets")

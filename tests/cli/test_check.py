@@ -1,0 +1,123 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from command_line_harness import COMMAND, PATIENCE, SECRET
+
+
+def guarded(folder):
+    (folder / "guarded.py").write_text(
+        "from mg_middleware import MeetGeekASGIMiddleware\n"
+        "from shop import unguarded\n"
+        'app = MeetGeekASGIMiddleware(unguarded, paths="/hook")\n'
+        "def process(): ...\n"
+    )
+    return "guarded:app"
+
+
+@pytest.fixture
+def environment():
+    # A user's, who has none of the plugins that stand beside these tests.
+    return {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_meetgeek.plugin"}
+
+
+def test_a_guarded_application_passes(process, folder, environment):
+    ended = process(
+        "check", guarded(folder), "--path", "/hook", "--", "-k", "sig.missing or ack.status", env=environment
+    )
+    assert ended.status == 0, ended.out
+    assert "MeetGeek conformance" in ended.out
+    assert SECRET not in ended.out + ended.err
+
+
+def test_a_receiver_that_lets_all_through_does_not(process, environment, folder):
+    ended = process("check", "shop:unguarded", "--report", "report.json", "--", "-k", "sig.missing", env=environment)
+    assert ended.status == 1
+    (found,) = json.loads((folder / "report.json").read_text())
+    assert found["id"] == "sig.missing"
+
+
+def test_a_receiver_at_a_url_passes(process, receiver, environment):
+    ended = process("check", receiver.url, "--", "-k", "sig.missing or ack.status", env=environment)
+    assert ended.status == 0, ended.out
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [("nothing_here:app", "No module named 'nothing_here'"), ("broken:app", "a_module_that_is_not_there")],
+)
+def test_an_application_that_cannot_be_imported_is_named(process, environment, target, says):
+    ended = process("check", target, env=environment)
+    assert ended.status == 2
+    assert says in ended.err
+    assert "Traceback" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://127.0.0.1:1/", "cannot reach http://127.0.0.1:1/: Connection refused"),
+        ("http://example.com/", "give --allow-host example.com"),
+        ("gopher://127.0.0.1/", "no http or https URL"),
+    ],
+)
+def test_a_url_that_cannot_be_checked_is_one_line(command, url, says):
+    ended = command("check", url)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert says in ended.err
+
+
+def test_without_pytest_it_says_how_to_install_it(command, monkeypatch):
+    monkeypatch.setattr("mg_middleware.cli.check.find_spec", lambda _: None)
+    ended = command("check", "shop:app")
+    assert ended.status == 2
+    assert ended.err == "mg-middleware check: check needs an extra: pip install 'mg-middleware[pytest]'\n"
+
+
+@pytest.mark.parametrize(
+    ("of_pytest", "status"),
+    [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (-15, 2)],
+    ids=["passed", "failed", "interrupted", "internal error", "usage", "no checks", "killed"],
+)
+def test_the_exit_status_follows_from_that_of_pytest(command, monkeypatch, of_pytest, status):
+    monkeypatch.setattr("subprocess.call", lambda *_, **__: of_pytest)
+    assert command("check", "shop:app").status == status
+
+
+def test_all_options_are_handed_on(command, monkeypatch, folder):
+    called = []
+    monkeypatch.setattr("subprocess.call", lambda words, *, env: called.append((words, env)) or 0)
+    (folder / "secret").write_text("another")
+    options = ["--path", "/hook", "--handler", "shop:app", "--strict", "--interface", "asgi", "--report", "report.json"]
+    hosts = ["--allow-host", "one.example", "--allow-host", "two.example"]
+    command("check", "shop:app", *options, *hosts, "--secret-file", "secret", "--", "-x", "-k", "sig")
+    ((words, environment),) = called
+    assert words == [
+        *(sys.executable, "-m", "pytest"),
+        "--meetgeek-app=shop:app",
+        "--meetgeek-secret-env=MEETGEEK_WEBHOOK_SECRET",
+        "--meetgeek-path=/hook",
+        "--meetgeek-handler=shop:app",
+        "--meetgeek-interface=asgi",
+        "--meetgeek-report=report.json",
+        "--meetgeek-allow-host=one.example",
+        "--meetgeek-allow-host=two.example",
+        "--meetgeek-strict",
+        *("-x", "-k", "sig"),
+    ]
+    assert environment["MEETGEEK_WEBHOOK_SECRET"] == "another"
+
+
+def test_ctrl_c_ends_it_and_the_suite(folder, environment):
+    (folder / "shop.py").write_text("import time\nprint('waiting', flush=True)\ntime.sleep(60)\n")
+    words = [*COMMAND, "check", "shop:app", "--", "-s"]
+    # A session of its own, so that the signal reaches both processes, as it does in a terminal, and no other.
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, start_new_session=True) as running:
+        while b"waiting" not in running.stdout.readline():
+            pass
+        os.killpg(running.pid, signal.SIGINT)
+        running.stdout.read()  # to its end: the suite is gone as well
+        assert running.wait(PATIENCE) == 130

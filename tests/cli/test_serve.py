@@ -1,0 +1,156 @@
+import json
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from command_line_harness import SECRET
+
+from mg_middleware.cli.event_printer import print_events
+from mg_middleware.cli.service import Service, guarded_in_worker
+
+SUCCEEDED = b'{"message": "File analyzed successfully", "meeting_id": "6f1c"}'
+FAILED = b'{"message": "File analyzed failed"}'
+UNKNOWN = b"\xff"
+FORGED = "0" * 64
+
+
+def test_without_an_application_each_verified_event_is_a_line_of_json(serve):
+    with serve("--path", "/hook") as server:
+        assert [server.post(body, path="/hook") for body in (SUCCEEDED, FAILED, UNKNOWN)] == [(200, b"")] * 3
+        assert server.post(SUCCEEDED, path="/hook", signature=FORGED)[0] == 401
+        assert server.post(SUCCEEDED, path="/elsewhere")[0] == 404
+        server.stop()
+        status, out, log = server.end()
+    assert status == 0
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"event": "AnalysisSucceeded", "meeting_id": "6f1c", "payload": json.loads(SUCCEEDED)},
+        {"event": "AnalysisFailed", "meeting_id": None, "payload": json.loads(FAILED)},
+        {"event": "UnknownEvent", "meeting_id": None, "payload": None},
+    ]
+    assert log.count("verified POST /hook") == 3
+    assert log.count("refused POST /hook from 127.0.0.1: signature_mismatch") == 1
+    assert "Traceback" not in log
+
+
+def test_an_asgi_application_runs_behind_the_guard(serve):
+    with serve("shop:app", "--path", "/hook", "--path", "/other-hook") as server:
+        assert server.post(SUCCEEDED, path="/hook") == (200, b"AnalysisSucceeded(meeting_id='6f1c')")
+        assert server.post(SUCCEEDED, path="/other-hook", signature=FORGED)[0] == 401
+        assert server.post(SUCCEEDED, path="/health", signature=FORGED) == (200, b"not guarded")
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_a_wsgi_application_runs_behind_the_guard(serve, chunked):
+    with serve("shop:wsgi", "--path", "/hook") as server:
+        assert server.post(SUCCEEDED, path="/hook", chunked=chunked) == (
+            200,
+            b"(AnalysisSucceeded(meeting_id='6f1c'), 63, '63', None)",
+        )
+        assert server.post(SUCCEEDED, path="/hook", chunked=chunked, signature=FORGED)[0] == 401
+        length = b"None" if chunked else b"'63'"
+        assert server.post(SUCCEEDED, path="/health", chunked=chunked) == (200, b"(None, 63, %s, None)" % length)
+        server.stop()
+        assert "Traceback" not in server.end()[2]
+
+
+def test_with_a_store_each_meeting_is_processed_once(serve, folder):
+    for expected in (["in hand\n"], []):  # the second time in another process
+        with serve("shop:app", "--store", "meetings.db") as server:
+            assert server.post(SUCCEEDED)[0] == 200
+            assert server.post(SUCCEEDED) == (200, b"")
+            server.stop()
+            assert server.end()[1] == "".join(expected)
+    assert (folder / "meetings.db").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_stops_it_after_the_request_in_hand(serve, workers, signal_number):
+    with serve("shop:app", "--workers", workers) as server, ThreadPoolExecutor() as pool:
+        answer = pool.submit(server.post, SUCCEEDED, path="/slow")
+        assert server.line() == "in hand\n"
+        server.stop(signal_number)
+        assert answer.result() == (200, b"AnalysisSucceeded(meeting_id='6f1c')")
+        status, _, log = server.end()
+        with pytest.raises(ConnectionRefusedError):
+            server.post(SUCCEEDED)
+    assert status == 0
+    assert "Traceback" not in log
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="reads the process list of Linux")
+def test_the_secret_shows_neither_in_the_log_nor_in_the_process_list(serve, folder, monkeypatch):
+    (folder / "secret").write_text(SECRET)
+    monkeypatch.delenv("MEETGEEK_WEBHOOK_SECRET")
+    with serve("--workers", 2, "--secret-file", "secret") as server:
+        assert server.post(SUCCEEDED) == (200, b"")
+        group = [entry for entry in Path("/proc").glob("[0-9]*") if in_group(entry, server.process.pid)]
+        assert len(group) >= 3
+        shown = b"".join((entry / kind).read_bytes() for entry in group for kind in ("cmdline", "environ"))
+        server.stop()
+        _, out, log = server.end()
+    assert b"mg_middleware" in shown
+    assert SECRET.encode() not in shown
+    assert SECRET not in out + log
+
+
+def in_group(entry, group):
+    try:
+        return os.getpgid(int(entry.name)) == group
+    except ProcessLookupError:
+        return False
+
+
+def test_a_busy_port_is_one_line(command):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ended = command("serve", "--port", port)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == f"mg-middleware serve: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--host", "no-such-host.invalid"], "cannot listen on no-such-host.invalid"),
+        (["nothing_here:app"], "No module named 'nothing_here'"),
+        (["broken:app"], "No module named 'a_module_that_is_not_there', at broken.py:1"),
+        (["stubborn:app"], "cannot import 'stubborn'"),
+        (["shop"], "not of the form module:attribute"),
+        (["shop:ap"], "did you mean 'app'"),
+        (["shop:number"], "'shop:number' is no ASGI or WSGI application"),
+        (["shop:of_four"], "'shop:of_four' is no ASGI or WSGI application"),
+        (["--path", ""], "path"),
+        (["--store", "."], "store"),
+        (["--store", "missing/meetings.db"], "store"),
+        (["--store", "redis://127.0.0.1:port"], "redis"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(command, words, says):
+    ended = command("serve", "--port", "0", *words)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1), ended.err
+    assert says.lower() in ended.err.lower()
+
+
+def test_an_application_that_does_not_start_ends_it(process):
+    ended = process("serve", "shop:does_not_start", "--port", "0")
+    assert (ended.status, ended.out) == (2, "")
+    assert "no database" in ended.err
+    assert ended.err.splitlines()[-1] == "mg-middleware serve: the server did not start; its log says why"
+
+
+def test_a_store_on_redis_needs_its_extra(command, monkeypatch):
+    monkeypatch.setattr("mg_middleware.cli.store.find_spec", lambda _: None)
+    ended = command("serve", "--store", "redis://127.0.0.1/")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == "mg-middleware serve: a store on Redis needs an extra: pip install 'mg-middleware[redis]'\n"
+
+
+def test_a_worker_builds_what_the_command_was_asked_for(folder, monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    Service(None, ("/hook",), "meetings.db", None).leave_for_workers()
+    assert guarded_in_worker().app is print_events
+    assert (folder / "meetings.db").exists()
