@@ -1,7 +1,5 @@
 """Right receivers, one for each framework, each as its users write it; `seen` keeps the bytes that arrived."""
 
-import sys
-
 from plugin_receivers import Right
 
 PATH = "/hooks/meetgeek"
@@ -128,9 +126,10 @@ def falcon_wsgi():
     return app
 
 
-def _django():
-    import django
-    from django.conf import settings
+DJANGO_MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
+
+
+def _django_routes():
     from django.http import HttpResponse
     from django.urls import path
     from django.views.decorators.csrf import csrf_exempt
@@ -144,30 +143,19 @@ def _django():
         status, body = judge.answer(request.method, request.headers.items(), request.body)
         return HttpResponse(body, status=status)
 
-    sys.modules[__name__].urlpatterns = [path(PATH[1:], hook)]
-    if not settings.configured:
-        settings.configure(
-            SECRET_KEY="for-tests",
-            ALLOWED_HOSTS=["testserver", "127.0.0.1"],
-            ROOT_URLCONF=__name__,
-            MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
-            LOGGING_CONFIG=None,
-        )
-        django.setup()
+    return [path(PATH[1:], hook)]
 
 
 def django_wsgi():
-    from django.core.handlers.wsgi import WSGIHandler
+    from django_project import wsgi_application
 
-    _django()
-    return WSGIHandler()
+    return wsgi_application(_django_routes(), DJANGO_MIDDLEWARE)
 
 
 def django_asgi():
-    from django.core.handlers.asgi import ASGIHandler
+    from django_project import asgi_application
 
-    _django()
-    return ASGIHandler()
+    return asgi_application(_django_routes(), DJANGO_MIDDLEWARE)
 
 
 FRAMEWORKS = {

@@ -2,12 +2,10 @@
 
 import asyncio
 
-from django.conf import settings
-from django.core.asgi import get_asgi_application
-from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
+from django_project import asgi_application, wsgi_application
 
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware
 
@@ -22,9 +20,7 @@ async def answer_stream(request):
 PIECES = {}
 
 
-def configure(record, other_routes):
-    """Settings are one for the process: whichever application is built first makes them for both."""
-
+def routes(record, other_routes):
     @csrf_exempt
     def receive_webhook(request):
         record(request, request.body)
@@ -33,22 +29,16 @@ def configure(record, other_routes):
     def answer_elsewhere(request):
         return HttpResponse("elsewhere")
 
-    if not settings.configured:
-        settings.configure(
-            SECRET_KEY="only for the tests",
-            ALLOWED_HOSTS=["*"],
-            ROOT_URLCONF=(
-                re_path(r"(?i)^webhooks/meetgeek/?$", receive_webhook),
-                path("webhooks/meetgeek/stream", answer_stream),
-                *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
-            ),
-        )
+    return (
+        re_path(r"(?i)^webhooks/meetgeek/?$", receive_webhook),
+        path("webhooks/meetgeek/stream", answer_stream),
+        *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
+    )
 
 
 def build_asgi(record, pieces, other_routes):
     PIECES["asgi"] = pieces
-    configure(record, other_routes)
-    return get_asgi_application()
+    return asgi_application(routes(record, other_routes))
 
 
 def guard_asgi(app):
@@ -57,8 +47,7 @@ def guard_asgi(app):
 
 def build_wsgi(record, pieces, other_routes):
     PIECES["wsgi"] = pieces
-    configure(record, other_routes)
-    return get_wsgi_application()
+    return wsgi_application(routes(record, other_routes))
 
 
 def guard_wsgi(app):
