@@ -138,7 +138,7 @@ EXCHANGES = {
     "refused-unread-large": ("next request after a refusal, 100 KiB unread", _NEXT),
     "refused-chunked": ("next request after a refusal, a chunked body unread", _NEXT),
     "refused-extension": (
-        "next request after a refusal, a chunk unread whose size line reads like a request line",
+        "next request after a refusal, a chunk unread that begins like a request",
         _NEXT,
     ),
     "refused-too-large": ("next request after a refusal for its length, 1 MiB unread", (f"413 guard; then {RAN}",)),
@@ -178,7 +178,11 @@ _WHOLE_BODY_FIRST = {
 }
 _MALFORMED = {"refused-extension": ("400 server; then closed",)}
 _DIGITS = {"length-endless": ("closed",)}
-_UPLOADS_CUT = {"upload-1": ("401 guard", "closed"), "upload-20": ("401 guard", "closed")}
+_UPLOADS_CUT = {
+    "over-limit": ("413 guard", "closed"),
+    "upload-1": ("401 guard", "closed"),
+    "upload-20": ("401 guard", "closed"),
+}
 DIFFERENCES = {
     "uvicorn-h11": {"length-list": (RAN,)},
     "uvicorn-httptools": {"signature-in-trailer": (RAN, "401 guard"), **_MALFORMED},
