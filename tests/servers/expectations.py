@@ -164,6 +164,7 @@ _LAST_WORD = {  # servers that close every connection after one answer, or after
     "refused-too-large": ("413 guard; then closed",),
     "refused-forged": ("401 guard; then closed",),
 }
+_LAST_WORD_OR_NONE = {name: (*answers, "closed; then closed") for name, answers in _LAST_WORD.items()}
 _LARGE_LAST = {name: _LAST_WORD[name] for name in ("refused-unread-large", "refused-chunked", "refused-too-large")}
 _NO_CHUNKED = {
     "chunked": ("411 guard",),
@@ -223,14 +224,13 @@ DIFFERENCES = {
         ),
     },
     "granian-wsgi": {**_LARGE_LAST, "gone-chunked": ("accepted",)},
-    "uwsgi-http-socket": {**_LAST_WORD, **_NO_CHUNKED, **_DIGITS, **_UPLOADS_CUT, "expect-genuine": (RAN,)},
+    "uwsgi-http-socket": {**_LAST_WORD_OR_NONE, **_NO_CHUNKED, **_DIGITS, **_UPLOADS_CUT, "expect-genuine": (RAN,)},
     "uwsgi-http": {
-        **_LAST_WORD,
+        **_LAST_WORD_OR_NONE,
         **_NO_CHUNKED,
         **_DIGITS,
         **_UPLOADS_CUT,
         "expect-genuine": (RAN,),
-        "refused-too-large": ("413 guard; then closed", "closed; then closed"),
     },
     "mod_wsgi": {
         **dict.fromkeys(
