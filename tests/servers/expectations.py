@@ -138,7 +138,7 @@ EXCHANGES = {
     "refused-unread-large": ("next request after a refusal, 100 KiB unread", _NEXT),
     "refused-chunked": ("next request after a refusal, a chunked body unread", _NEXT),
     "refused-extension": (
-        "next request after a refusal, a chunk unread whose size line reads like a request line",
+        "next request after a refusal, a chunk unread that begins like a request",
         _NEXT,
     ),
     "refused-too-large": ("next request after a refusal for its length, 1 MiB unread", (f"413 guard; then {RAN}",)),
@@ -164,6 +164,7 @@ _LAST_WORD = {  # servers that close every connection after one answer, or after
     "refused-too-large": ("413 guard; then closed",),
     "refused-forged": ("401 guard; then closed",),
 }
+_LAST_WORD_OR_NONE = {name: (*answers, "closed; then closed") for name, answers in _LAST_WORD.items()}
 _LARGE_LAST = {name: _LAST_WORD[name] for name in ("refused-unread-large", "refused-chunked", "refused-too-large")}
 _NO_CHUNKED = {
     "chunked": ("411 guard",),
@@ -178,7 +179,11 @@ _WHOLE_BODY_FIRST = {
 }
 _MALFORMED = {"refused-extension": ("400 server; then closed",)}
 _DIGITS = {"length-endless": ("closed",)}
-_UPLOADS_CUT = {"upload-1": ("401 guard", "closed"), "upload-20": ("401 guard", "closed")}
+_UPLOADS_CUT = {
+    "over-limit": ("413 guard", "closed"),
+    "upload-1": ("401 guard", "closed"),
+    "upload-20": ("401 guard", "closed"),
+}
 DIFFERENCES = {
     "uvicorn-h11": {"length-list": (RAN,)},
     "uvicorn-httptools": {"signature-in-trailer": (RAN, "401 guard"), **_MALFORMED},
@@ -219,14 +224,13 @@ DIFFERENCES = {
         ),
     },
     "granian-wsgi": {**_LARGE_LAST, "gone-chunked": ("accepted",)},
-    "uwsgi-http-socket": {**_LAST_WORD, **_NO_CHUNKED, **_DIGITS, **_UPLOADS_CUT, "expect-genuine": (RAN,)},
+    "uwsgi-http-socket": {**_LAST_WORD_OR_NONE, **_NO_CHUNKED, **_DIGITS, **_UPLOADS_CUT, "expect-genuine": (RAN,)},
     "uwsgi-http": {
-        **_LAST_WORD,
+        **_LAST_WORD_OR_NONE,
         **_NO_CHUNKED,
         **_DIGITS,
         **_UPLOADS_CUT,
         "expect-genuine": (RAN,),
-        "refused-too-large": ("413 guard; then closed", "closed; then closed"),
     },
     "mod_wsgi": {
         **dict.fromkeys(
