@@ -56,7 +56,7 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         """Handle one connection (ASGI specification, "Applications")."""
         kind = scope["type"]
         if kind not in {"http", "websocket"} or (
-            self._paths is not None and not self._paths.includes(scope["path"], scope.get("root_path", ""))
+            self._guards is not None and not self._guards(scope["path"], scope.get("root_path", ""))
         ):
             await self.app(scope, receive, send)
             return
