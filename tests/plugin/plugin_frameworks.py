@@ -1,13 +1,26 @@
 """Right receivers, one for each framework, each as its users write it; `seen` keeps the bytes that arrived."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 from plugin_receivers import Right
 
 PATH = "/hooks/meetgeek"
+TESTS = Path(__file__).parent
 SECRET = b"meetgeek-test-secret"
 
 seen = []
+
+
+def run_alone(code):
+    """Run code in a process of its own: Django is configured once in each, and other tests have their own settings."""
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=TESTS.parents[1], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def process(event):
@@ -145,15 +158,14 @@ def _django():
         return HttpResponse(body, status=status)
 
     sys.modules[__name__].urlpatterns = [path(PATH[1:], hook)]
-    if not settings.configured:
-        settings.configure(
-            SECRET_KEY="for-tests",
-            ALLOWED_HOSTS=["testserver", "127.0.0.1"],
-            ROOT_URLCONF=__name__,
-            MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
-            LOGGING_CONFIG=None,
-        )
-        django.setup()
+    settings.configure(
+        SECRET_KEY="for-tests",
+        ALLOWED_HOSTS=["testserver"],
+        ROOT_URLCONF=__name__,
+        MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
+        LOGGING_CONFIG=None,
+    )
+    django.setup()
 
 
 def django_wsgi():
