@@ -1,11 +1,26 @@
 """Right receivers, one for each framework, each as its users write it; `seen` keeps the bytes that arrived."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from plugin_receivers import Right
 
 PATH = "/hooks/meetgeek"
+TESTS = Path(__file__).parent
 SECRET = b"meetgeek-test-secret"
 
 seen = []
+
+
+def run_alone(code):
+    """Run code in a process of its own: Django is configured once in each, and other tests have their own settings."""
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=TESTS.parents[1], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def process(event):
@@ -126,10 +141,9 @@ def falcon_wsgi():
     return app
 
 
-DJANGO_MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
-
-
-def _django_routes():
+def _django():
+    import django
+    from django.conf import settings
     from django.http import HttpResponse
     from django.urls import path
     from django.views.decorators.csrf import csrf_exempt
@@ -143,19 +157,29 @@ def _django_routes():
         status, body = judge.answer(request.method, request.headers.items(), request.body)
         return HttpResponse(body, status=status)
 
-    return [path(PATH[1:], hook)]
+    sys.modules[__name__].urlpatterns = [path(PATH[1:], hook)]
+    settings.configure(
+        SECRET_KEY="for-tests",
+        ALLOWED_HOSTS=["testserver"],
+        ROOT_URLCONF=__name__,
+        MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
+        LOGGING_CONFIG=None,
+    )
+    django.setup()
 
 
 def django_wsgi():
-    from django_project import wsgi_application
+    from django.core.handlers.wsgi import WSGIHandler
 
-    return wsgi_application(_django_routes(), DJANGO_MIDDLEWARE)
+    _django()
+    return WSGIHandler()
 
 
 def django_asgi():
-    from django_project import asgi_application
+    from django.core.handlers.asgi import ASGIHandler
 
-    return asgi_application(_django_routes(), DJANGO_MIDDLEWARE)
+    _django()
+    return ASGIHandler()
 
 
 FRAMEWORKS = {

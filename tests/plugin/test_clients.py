@@ -8,7 +8,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import plugin_frameworks
 import pytest
-from plugin_frameworks import FRAMEWORKS, PATH
+from plugin_frameworks import FRAMEWORKS, PATH, run_alone
 
 from pytest_meetgeek import MeetGeek, Receiver
 
@@ -153,7 +153,6 @@ IN_PROCESS = (
     flask_client,
     werkzeug_client,
     quart_client,
-    django_client,
     asgiref_client,
 )
 
@@ -177,17 +176,39 @@ def check_client(meetgeek, post):
     assert plugin_frameworks.seen == sent
 
 
-@pytest.mark.parametrize("make", IN_PROCESS, ids=lambda make: make.__name__)
-def test_a_client_sends_what_was_signed(make, meetgeek):
+def check_in_process(make, seed):
     client, post = make()
     with client:
-        check_client(meetgeek, post)
+        check_client(MeetGeek("meetgeek-test-secret", seed=seed), post)
 
 
-@pytest.mark.parametrize("name", FRAMEWORKS)
-def test_the_receiver_sends_what_was_signed(name, meetgeek):
+def check_receiver(name, seed):
     with Receiver(FRAMEWORKS[name](), path=PATH) as receiver:
-        check_client(meetgeek, receiver.send)
+        check_client(MeetGeek("meetgeek-test-secret", seed=seed), receiver.send)
+
+
+@pytest.mark.usefixtures("meetgeek")
+@pytest.mark.parametrize("make", IN_PROCESS, ids=lambda make: make.__name__)
+def test_a_client_sends_what_was_signed(make):
+    check_in_process(make, make.__name__)
+
+
+@pytest.mark.usefixtures("meetgeek")
+@pytest.mark.parametrize("name", [name for name in FRAMEWORKS if not name.startswith("django")])
+def test_the_receiver_sends_what_was_signed(name):
+    check_receiver(name, name)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "check_in_process(django_client, 'client')",
+        "check_receiver('django_wsgi', 'wsgi')",
+        "check_receiver('django_asgi', 'asgi')",
+    ],
+)
+def test_django_gets_what_was_signed(call):
+    run_alone(f"import test_clients; test_clients.{call.replace('(django', '(test_clients.django')}")
 
 
 @pytest.mark.parametrize("server", ["asgi_server", "wsgi_server"])

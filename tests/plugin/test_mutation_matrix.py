@@ -86,17 +86,17 @@ OPEN_WITHOUT_A_SECRET = """
 """
 
 
-def findings(app, interface="auto", handlers=None, unset_secret=None):
+def findings(app, interface="auto", handlers=None, path="/"):
     """Run the suite as the plugin does: one life of the app, a spy for each check, one memory."""
     memory = Memory()
     found = {}
-    with Receiver(app, interface=interface, timeout=0.5) as receiver:
+    with Receiver(app, path=path, interface=interface, timeout=0.5) as receiver:
         for check in CHECKS.values():
             spy = Spy()
             if handlers is not None:
                 handlers.handler = spy
             meetgeek = MeetGeek(SECRET, seed=check.id)
-            found[check.id] = examine(check, Examination(meetgeek, receiver, spy, memory, unset_secret))
+            found[check.id] = examine(check, Examination(meetgeek, receiver, spy, memory))
     return found
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
-from django_project import asgi_application, wsgi_application
 
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware
 
@@ -20,7 +22,9 @@ async def answer_stream(request):
 PIECES = {}
 
 
-def routes(record, other_routes):
+def configure(record, other_routes):
+    """Settings are one for the process: whichever application is built first makes them for both."""
+
     @csrf_exempt
     def receive_webhook(request):
         record(request, request.body)
@@ -29,16 +33,22 @@ def routes(record, other_routes):
     def answer_elsewhere(request):
         return HttpResponse("elsewhere")
 
-    return (
-        re_path(r"(?i)^webhooks/meetgeek/?$", receive_webhook),
-        path("webhooks/meetgeek/stream", answer_stream),
-        *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
-    )
+    if not settings.configured:
+        settings.configure(
+            SECRET_KEY="only for the tests",
+            ALLOWED_HOSTS=["*"],
+            ROOT_URLCONF=(
+                re_path(r"(?i)^webhooks/meetgeek/?$", receive_webhook),
+                path("webhooks/meetgeek/stream", answer_stream),
+                *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
+            ),
+        )
 
 
 def build_asgi(record, pieces, other_routes):
     PIECES["asgi"] = pieces
-    return asgi_application(routes(record, other_routes))
+    configure(record, other_routes)
+    return get_asgi_application()
 
 
 def guard_asgi(app):
@@ -47,7 +57,8 @@ def guard_asgi(app):
 
 def build_wsgi(record, pieces, other_routes):
     PIECES["wsgi"] = pieces
-    return wsgi_application(routes(record, other_routes))
+    configure(record, other_routes)
+    return get_wsgi_application()
 
 
 def guard_wsgi(app):
