@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-
 import django
 import fastapi
 import flask
@@ -25,11 +22,6 @@ from starlette.routing import Route
 from verifications import KEY
 
 HEADER = "X-MG-Signature"
-
-
-def is_genuine(body, received):
-    """Do what MeetGeek's documentation shows."""
-    return hmac.compare_digest(hmac.new(KEY, body, hashlib.sha256).hexdigest(), received)
 
 
 async def asgi_application(scope, receive, send):
