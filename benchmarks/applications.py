@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.urls import path
-from served import PATH, SECRET
+from served import PATH, SECRET, is_genuine
 from slack_bolt import App
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.adapter.wsgi import SlackRequestHandler as WSGISlackRequestHandler
@@ -19,7 +19,6 @@ from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
-from verifications import KEY
 
 HEADER = "X-MG-Signature"
 

@@ -1,4 +1,4 @@
-"""What the servers run: the smallest receiver for each protocol, bare, guarded, and with the documented snippet in it."""
+"""What the servers run: the smallest receiver for each protocol, bare, guarded, and with the documented snippet."""
 
 from __future__ import annotations
 
