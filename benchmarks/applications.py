@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-
 import django
 import fastapi
 import flask
@@ -12,7 +9,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.urls import path
-from served import PATH, SECRET
+from served import PATH, SECRET, is_genuine
 from slack_bolt import App
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.adapter.wsgi import SlackRequestHandler as WSGISlackRequestHandler
@@ -22,14 +19,8 @@ from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
-from verifications import KEY
 
 HEADER = "X-MG-Signature"
-
-
-def is_genuine(body, received):
-    """Do what MeetGeek's documentation shows."""
-    return hmac.compare_digest(hmac.new(KEY, body, hashlib.sha256).hexdigest(), received)
 
 
 async def asgi_application(scope, receive, send):

@@ -1,6 +1,6 @@
 """Requests per second of real servers, with and without the guard, under wrk (the Debian package of that name).
 
-Both servers run at the same time and are asked in turn, so that what disturbs the machine disturbs both.
+The servers run at the same time and are asked in turn, so that what disturbs the machine disturbs all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,12 @@ from served import PATH, SECRET
 
 from pytest_meetgeek import MeetGeek
 
-PAIRS = 7
+TURNS = 7
 SECONDS = 2
 CONNECTIONS = 16
 PATIENCE = 30
 
-BARE = "the same server, not guarded"
+BARE, GUARDED, SNIPPET = "not guarded", "guarded", "the snippet in the application"
 
 pytestmark = pytest.mark.skipif(
     shutil.which("wrk") is None, reason="the program wrk is not on PATH (apt-get install wrk)"
@@ -119,33 +119,35 @@ def script(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=SERVERS)
 def asked(request, script):
-    """Ask a server with and without the guard in turn: its name, and what came of each pair."""
+    """Ask a server bare, guarded and with the snippet, in turn: its name, and what came of each turn."""
     words, protocol, _ = SERVERS[request.param]
-    with Server(words, protocol) as bare, Server(words, f"guarded_{protocol}") as guarded:
-        for server in (bare, guarded):
-            server.asked(script, 1)  # so that both are warm
-        pairs = []
-        for pair in range(PAIRS):
-            order = (bare, guarded) if pair % 2 else (guarded, bare)
-            rates = {server: server.asked(script, SECONDS) for server in order}
-            pairs.append((rates[guarded], rates[bare]))
-    return request.param, pairs
+    apps = {BARE: protocol, GUARDED: f"guarded_{protocol}", SNIPPET: f"{protocol}_with_snippet"}
+    with ExitStack() as running:
+        servers = {name: running.enter_context(Server(words, app)) for name, app in apps.items()}
+        for server in servers.values():
+            server.asked(script, 1)  # so that all are warm
+        turns = []
+        for turn in range(TURNS):
+            order = [*servers][:: 1 if turn % 2 else -1]
+            turns.append({name: servers[name].asked(script, SECONDS) for name in order})
+    return request.param, turns
 
 
-def record(benchmark, row, pairs, which):
-    ratios = [guarded[which] / bare[which] for guarded, bare in pairs]
-    benchmark.pedantic(lambda: None)  # wrk has done the timing
-    row.record(benchmark, ratios)
+@pytest.mark.parametrize("what", [GUARDED, SNIPPET])
+def test_requests_per_second(benchmark, asked, what):
+    server, turns = asked
+    at_least = SERVERS[server][2] if what == GUARDED else None
+    record(benchmark, Row("Requests per second of a server", f"{server}, {what}", BARE, at_least=at_least), turns, 0)
 
 
-def test_requests_per_second(benchmark, asked):
-    name, pairs = asked
-    row = Row("Requests per second of a server, guarded", name, BARE, at_least=SERVERS[name][2])
-    record(benchmark, row, pairs, 0)
-
-
-def test_requests_per_second_of_processor_time(benchmark, asked):
+@pytest.mark.parametrize("what", [GUARDED, SNIPPET])
+def test_requests_per_second_of_processor_time(benchmark, asked, what):
     """Steadier than the former where the machine has other work."""
-    name, pairs = asked
-    row = Row("Requests per second of a server, guarded", f"{name}, per second of its processor time", BARE)
-    record(benchmark, row, pairs, 1)
+    server, turns = asked
+    record(benchmark, Row("Requests per second of a server's processor time", f"{server}, {what}", BARE), turns, 1)
+
+
+def record(benchmark, row, turns, which):
+    name = row.name.rpartition(", ")[2]
+    benchmark.pedantic(lambda: None)  # wrk has done the timing
+    row.record(benchmark, [turn[name][which] / turn[BARE][which] for turn in turns])
