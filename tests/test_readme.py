@@ -1,0 +1,150 @@
+"""What the README shows is so: each of its lines guards, and its handler reads the events."""
+
+import re
+from pathlib import Path
+
+import anyio
+import bottle
+import falcon
+import falcon.asgi
+import fastapi
+import flask
+import litestar
+import pytest
+import quart
+import starlette.applications
+import starlette.responses
+import starlette.routing
+
+import mg_middleware
+from mg_middleware import AnalysisFailed, AnalysisSucceeded, Delivery
+from pytest_meetgeek import MeetGeek
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+LINES = dict(re.findall(r"^\| (.+?) \| `(.+?)` \|$", README, re.MULTILINE))
+PATH = "/webhooks/meetgeek"
+SECRET = "whsec_of_the_readme"
+
+
+class Hook:
+    def on_post(self, request, response):
+        response.text = "ran"
+
+
+class AsyncHook:
+    async def on_post(self, request, response):
+        response.text = "ran"
+
+
+async def run_async(request):
+    return starlette.responses.PlainTextResponse("ran")
+
+
+@litestar.post(PATH)
+async def run_litestar() -> str:
+    return "ran"
+
+
+def with_fastapi():
+    app = fastapi.FastAPI()
+    app.post(PATH)(lambda: "ran")
+    return app
+
+
+def with_starlette():
+    return starlette.applications.Starlette(routes=[starlette.routing.Route(PATH, run_async, methods=["POST"])])
+
+
+def with_falcon(app, hook):
+    app.add_route(PATH, hook)
+    return app
+
+
+def with_quart():
+    app = quart.Quart("with_quart")
+
+    @app.post(PATH)
+    async def run():
+        return "ran"
+
+    return app
+
+
+def with_flask():
+    app = flask.Flask("with_flask")
+    app.post(PATH)(lambda: "ran")
+    return app
+
+
+def with_bottle():
+    app = bottle.Bottle()
+    app.post(PATH)(lambda: "ran")
+    return app
+
+
+def with_pyramid():
+    import pyramid.config  # noqa: PLC0415 - it warns, and that is ignored where it is built
+    import pyramid.response  # noqa: PLC0415
+
+    with pyramid.config.Configurator() as config:
+        config.add_route("hook", PATH)
+        config.add_view(lambda request: pyramid.response.Response("ran"), route_name="hook")
+        return config.make_wsgi_app()
+
+
+@pytest.mark.parametrize(
+    ("row", "build"),
+    [
+        pytest.param("FastAPI, Starlette", with_fastapi, id="FastAPI"),
+        pytest.param("FastAPI, Starlette", with_starlette, id="Starlette"),
+        pytest.param("Litestar, Falcon (ASGI)", lambda: litestar.Litestar([run_litestar]), id="Litestar"),
+        pytest.param(
+            "Litestar, Falcon (ASGI)", lambda: with_falcon(falcon.asgi.App(), AsyncHook()), id="Falcon on ASGI"
+        ),
+        pytest.param("Quart", with_quart, id="Quart"),
+        pytest.param("Flask", with_flask, id="Flask"),
+        pytest.param("Bottle, Falcon (WSGI), Pyramid", with_bottle, id="Bottle"),
+        pytest.param("Bottle, Falcon (WSGI), Pyramid", lambda: with_falcon(falcon.App(), Hook()), id="Falcon-WSGI"),
+        pytest.param("Bottle, Falcon (WSGI), Pyramid", with_pyramid, id="Pyramid"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:pkg_resources is deprecated", "ignore:'cgi' is deprecated")
+def test_the_line_guards(row, build, monkeypatch):
+    monkeypatch.setenv("MEETGEEK_WEBHOOK_SECRET", SECRET)
+    names = {**vars(mg_middleware), "app": build()}
+    for name in ("MeetGeekASGIMiddleware", "MeetGeekWSGIMiddleware"):
+        names[name] = getattr(mg_middleware, name)
+    exec(LINES[row], names)  # noqa: S102 - the line as a reader types it
+    meetgeek = MeetGeek(SECRET, seed="readme")
+    genuine = meetgeek.deliver(names["app"], meetgeek.analyzed(), path=PATH).attempts[0]
+    forged = meetgeek.deliver(names["app"], meetgeek.tampered("wrong-secret"), path=PATH).attempts[0]
+    assert (genuine.status // 100, b"ran" in genuine.body) == (2, True)
+    assert (forged.status, b"ran" in forged.body) == (401, False)
+
+
+@pytest.mark.parametrize("file", ["asgi.py", "wsgi.py"])
+def test_the_lines_for_django_are_those_of_the_page_that_is_run(file):
+    assert f"\n{LINES[f'Django, {file}']}\n" in (ROOT / "docs" / "frameworks" / "django.md").read_text()
+
+
+def test_the_handler_reads_the_events():
+    (block,) = re.findall(r"```python\n(from mg_middleware.+?)```", README, re.DOTALL)
+    processed = []
+
+    async def process(meeting_id):
+        processed.append(meeting_id)
+
+    names = {"process": process}
+    exec(block, names)  # noqa: S102 - the block as a reader copies it
+    assert {names["AnalysisFailed"], names["AnalysisSucceeded"]} == {AnalysisFailed, AnalysisSucceeded}
+    meetgeek = MeetGeek(SECRET, seed="readme")
+    for request in (meetgeek.analyzed("a meeting"), meetgeek.failed()):
+        delivery = Delivery([request.body], len(request.body), "", None)
+        anyio.run(names["meetgeek"], {"meetgeek.delivery": delivery})
+    assert processed == ["a meeting"]
+
+
+def test_what_it_links_to_is_there():
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
