@@ -30,7 +30,7 @@ class Body:
 
     def __init__(self, keys: tuple[Key, ...], limit: float) -> None:
         self.chunks: list[bytes] = []
-        self.size = 0
+        self.size: int = 0
         self._limit = limit
         self._hashes: list[tuple[Key, HASH]] = []
         for key in keys:  # before Python 3.12 a comprehension is a call of its own, dearer than what it would do here

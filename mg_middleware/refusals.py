@@ -20,18 +20,20 @@ class Refusal:
     __slots__ = ("asgi_headers", "body", "outcome", "status", "wsgi_headers", "wsgi_status")
 
     def __init__(self, outcome: Outcome, status: HTTPStatus, text: str, *header: tuple[str, str]) -> None:
-        self.outcome = outcome
-        self.status = int(status)
-        self.body = text.encode()
+        self.outcome: Outcome = outcome
+        self.status: int = int(status)
+        self.body: bytes = text.encode()
         # No Connection field: PEP 3333 forbids it to applications, HTTP/2 has none, and closing early makes servers
         # reset the connection before the answer is read.
-        self.wsgi_headers = [
+        self.wsgi_headers: list[tuple[str, str]] = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(self.body))),
             *header,
         ]
-        self.wsgi_status = f"{self.status} {status.phrase}"
-        self.asgi_headers = [(name.lower().encode(), value.encode()) for name, value in self.wsgi_headers]
+        self.wsgi_status: str = f"{self.status} {status.phrase}"
+        self.asgi_headers: list[tuple[bytes, bytes]] = [
+            (name.lower().encode(), value.encode()) for name, value in self.wsgi_headers
+        ]
 
 
 def _unauthorized(outcome: Outcome) -> Refusal:

@@ -56,9 +56,9 @@ class Key:
             secret = sha256(secret).digest()
         padded = secret.ljust(inner.block_size, b"\0")
         inner.update(padded.translate(_INNER_PAD))
-        self.inner = inner
-        self.outer = sha256(padded.translate(_OUTER_PAD))
-        self.key_id = key_id
+        self.inner: HASH = inner
+        self.outer: HASH = sha256(padded.translate(_OUTER_PAD))
+        self.key_id: str | None = key_id
 
     def signature(self, inner: HASH) -> str:
         """Finish the HMAC of a body that a copy of `inner` has gone through."""

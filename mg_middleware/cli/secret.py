@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +17,12 @@ from mg_middleware.keys import (
     secret_from_file,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _OPTION = "--secret-file"
 
-secret_file_option = click.option(
+secret_file_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     _OPTION,
     metavar="FILE",
     help=f"Read the shared secret from this file, not from {SECRET_VARIABLE} or {SECRET_FILE_VARIABLE}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -11,9 +11,9 @@ from mg_middleware.cli.errors import CommandError
 from pytest_meetgeek.url_driver import check_url
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
-allow_host_option = click.option(
+allow_host_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--allow-host",
     "allow_hosts",
     metavar="HOST",

@@ -69,7 +69,7 @@ class ClaimedDelivery:
     __slots__ = ("_ended", "_succeeded", "token")
 
     def __init__(self, token: str) -> None:
-        self.token = token
+        self.token: str = token
         self._succeeded = False
         self._ended = False
 
