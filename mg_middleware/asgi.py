@@ -55,8 +55,13 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection (ASGI specification, "Applications")."""
         kind = scope["type"]
+        paths = self._paths
         if kind not in {"http", "websocket"} or (
-            self._guards is not None and not self._guards(scope["path"], scope.get("root_path", ""))
+            paths is not None
+            and not (
+                (paths.may_include(scope["path"]) or scope.get("root_path"))
+                and paths.includes(scope["path"], scope.get("root_path", ""))
+            )
         ):
             await self.app(scope, receive, send)
             return

@@ -89,7 +89,7 @@ class Guard(ABC, Generic[Application]):
         self.app = app
         self._secret_of: Callable[[Any], Any] | None = secret if callable(secret) else None
         self._keys = () if callable(secret) else keys_from(secret)
-        self._guards = None if paths is None else GuardedPaths(paths).includes
+        self._paths = None if paths is None else GuardedPaths(paths)
         self._limit = math.inf if max_body_size is None else max_body_size
         self._acknowledge = acknowledge
         self._once_per_meeting = None if idempotency_store is None else self._remember_in(idempotency_store)

@@ -21,11 +21,12 @@ from mg_middleware.refusals import (
 from mg_middleware.verdict import ACCEPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment  # noqa: F401 - named in the class's base
 
     from mg_middleware.idempotency.store import IdempotencyStore
     from mg_middleware.idempotency.wsgi import OncePerMeeting
+    from mg_middleware.paths import GuardedPaths
     from mg_middleware.signature import Key
 
 # How much is asked of the server at once, in bytes, where neither the limit nor the declared length is less: it may set
@@ -52,7 +53,7 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request (PEP 3333, "The Application/Framework Side")."""
-        if self._guards is not None and not self._is_guarded(environ, self._guards):
+        if self._paths is not None and not self._is_guarded(environ, self._paths):
             return self.app(environ, start_response)
 
         signature: str | None = environ.get("HTTP_X_MG_SIGNATURE")
@@ -103,12 +104,12 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         return app(environ, start_response)
 
     @staticmethod
-    def _is_guarded(environ: WSGIEnvironment, guards: Callable[[str, str], bool]) -> bool:
+    def _is_guarded(environ: WSGIEnvironment, paths: GuardedPaths) -> bool:
         path: str = environ.get("PATH_INFO", "")
-        if guards(path, environ.get("SCRIPT_NAME", "")):
+        if paths.includes(path, environ.get("SCRIPT_NAME", "")):
             return True
         # Pyramid's traversal puts this header before the path, whoever sent it.
-        return "HTTP_X_VHM_ROOT" in environ and guards(environ["HTTP_X_VHM_ROOT"] + path, "")
+        return "HTTP_X_VHM_ROOT" in environ and paths.includes(environ["HTTP_X_VHM_ROOT"] + path, "")
 
     def _read(self, stream: InputStream, body: Body, length: int | None, *, terminated: bool) -> Refusal | None:
         """Read the body to its end; a refusal if it ends early, or if it is over the limit.
