@@ -80,6 +80,7 @@ def test_full_speed_brings_no_wrong_verdict_no_second_run_and_no_growth(start, p
         [sys.executable, "-m", "soak.load", str(server.port), str(seconds), program.name],
         cwd=TESTS,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     sizes = []
@@ -88,11 +89,12 @@ def test_full_speed_brings_no_wrong_verdict_no_second_run_and_no_growth(start, p
         while time.monotonic() < deadline:
             time.sleep(0.5)
             sizes.append(resident_bytes(server.process.pid) / MEBIBYTE)
-        output, _ = load.communicate(timeout=60)
+        output, errors = load.communicate(timeout=60)
     finally:
         load.kill()
         load.wait()
 
+    assert load.returncode == 0, f"{errors}\nthe server's log:\n{server.log.read_text()[-4000:]}"
     result = json.loads(output)
     answers = Counter({(kind, status): times for kind, status, times in result["answers"]})
     quarter = len(sizes) // 4
