@@ -34,9 +34,12 @@ def is_genuine(body, received):
 async def asgi_with_snippet(scope, receive, send):
     if scope["type"] == "lifespan":
         return
-    event = await receive()
-    assert not event["more_body"]
-    assert is_genuine(event["body"], dict(scope["headers"])[b"x-mg-signature"].decode())
+    body, more_body = b"", True
+    while more_body:
+        event = await receive()
+        body += event["body"]
+        more_body = event["more_body"]
+    assert is_genuine(body, dict(scope["headers"])[b"x-mg-signature"].decode())
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
 
