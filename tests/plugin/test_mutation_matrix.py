@@ -199,3 +199,7 @@ def test_a_lock_out_is_no_skip_once_something_was_accepted():
         right.success = (429, b"")
         finding = examine(CHECKS["raw.compact"], examination)
     assert (finding.verdict, finding.reason) == ("failed", "required HTTP 200, as to earlier deliveries")
+
+
+def test_a_check_belongs_to_the_group_that_its_id_begins_with():
+    assert {check.id: check.group for check in CHECKS.values()} == {name: name.split(".")[0] for name in CHECKS}
