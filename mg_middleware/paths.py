@@ -10,7 +10,7 @@ Nearly every real path is spelt plainly, though, and all readings of it agree: o
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 from mg_middleware.errors import ConfigurationError
@@ -63,7 +63,9 @@ class GuardedPaths:
         guarded = "|".join(re.escape(prefix.rstrip("/")) for prefix in prefixes)
         # To be asked first: None for a plain path elsewhere, as most are. It is one call into C; a method in between
         # would double its time. Asked this way round, the usual answer needs no match object.
-        self.may_include = re.compile(rf"(?i:{guarded})(?:/|\Z)|(?!{_PLAIN_PATH}\Z)").match
+        self.may_include: Callable[[str], re.Match[str] | None] = re.compile(
+            rf"(?i:{guarded})(?:/|\Z)|(?!{_PLAIN_PATH}\Z)"
+        ).match
         self._prefixes = prefixes
 
     def includes(self, path: str, mount: str) -> bool:
