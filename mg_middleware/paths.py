@@ -85,8 +85,8 @@ class GuardedPaths:
         if found is None:
             if not mount:
                 return False
-            whole, rest = mount.rstrip("/") + path, _behind(mount.lower(), path.lower())
-            if not self.may_include(whole) and not self.may_include(rest):
+            mounted_at, rest = mount.rstrip("/"), _behind(mount.lower(), path.lower())
+            if not any(map(self.may_include, (mounted_at + path, rest, mounted_at + rest))):
                 return False
         elif found.end():
             return True  # one of ours, spelt as it was given: for an odd spelling nothing but a look-ahead matches

@@ -4,7 +4,7 @@ import string
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mg_middleware.errors import ConfigurationError
@@ -281,6 +281,7 @@ def test_a_plain_path_is_guarded_only_by_whole_segments(path, end):
 
 
 @given(path=plain_paths, mount=plain_paths)
+@example(path="/0/webhooks/meetgeek", mount="/webhooks")  # Litestar, mounted there, finds its route "/meetgeek"
 def test_a_plain_path_is_judged_like_the_same_path_oddly_spelt(path, mount):
     guarded = GuardedPaths(WEBHOOK)
     assert guarded.includes(path, mount) is guarded.includes(f"{path}/%20", mount)
