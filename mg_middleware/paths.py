@@ -85,8 +85,10 @@ class GuardedPaths:
         if found is None:
             if not mount:
                 return False
-            mounted_at, rest = mount.rstrip("/"), _behind(mount.lower(), path.lower())
-            if not any(map(self.may_include, (mounted_at + path, rest, mounted_at + rest))):
+            # What is below asks of every reading, asked of the only one that plain spelling leaves.
+            lowered, mounted_at = mount.lower(), mount.rstrip("/")
+            rest = _behind(lowered, path.lower())
+            if not any(map(self.may_include, (mounted_at + path, rest, mounted_at + rest, _behind(lowered, rest)))):
                 return False
         elif found.end():
             return True  # one of ours, spelt as it was given: for an odd spelling nothing but a look-ahead matches
