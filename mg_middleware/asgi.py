@@ -114,8 +114,10 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
                 return
             app = admission
         self._report(scope, ACCEPTED, None, body.size, key.key_id)
+        scope = scope.copy()  # filling a copy takes half the time that a display with ** does
+        scope[DELIVERY_KEY] = delivery
         await app(
-            {**scope, DELIVERY_KEY: delivery},
+            scope,
             _replaying(body.chunks, receive),
             acknowledging_send(send) if self._acknowledge else send,
         )
