@@ -58,11 +58,7 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         kind = scope["type"]
         paths = self._paths
         if kind not in {"http", "websocket"} or (
-            paths is not None
-            and not (
-                (paths.may_include(scope["path"]) or scope.get("root_path"))
-                and paths.includes(scope["path"], scope.get("root_path", ""))
-            )
+            paths is not None and not paths.includes(scope["path"], scope.get("root_path", ""))
         ):
             await self.app(scope, receive, send)
             return

@@ -55,14 +55,7 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request (PEP 3333, "The Application/Framework Side")."""
         paths = self._paths
-        if paths is not None and not (
-            (
-                paths.may_include(environ.get("PATH_INFO", ""))
-                or environ.get("SCRIPT_NAME")
-                or "HTTP_X_VHM_ROOT" in environ
-            )
-            and _is_guarded(environ, paths)
-        ):
+        if paths is not None and not _is_guarded(environ, paths):
             return self.app(environ, start_response)
 
         signature: str | None = environ.get("HTTP_X_MG_SIGNATURE")
