@@ -89,7 +89,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: the file cannot be read or written.
             OSError: the file cannot be opened.
-            StoreError: the file was replaced.
+            StoreError: the file was replaced, or the steps of other threads take too long.
         """
         token, now = token_hex(16), time()
         wanted = {"key": key, "token": token, "until": now + self._lease, "now": now}
@@ -116,7 +116,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: the file cannot be read or written.
             OSError: the file cannot be opened.
-            StoreError: the file was replaced.
+            StoreError: the file was replaced, or the steps of other threads take too long.
         """
         now = time()
         completion = {"key": key, "token": token, "until": now + self._ttl, "now": now}
@@ -132,7 +132,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: the file cannot be read or written.
             OSError: the file cannot be opened.
-            StoreError: the file was replaced.
+            StoreError: the file was replaced, or the steps of other threads take too long.
         """
         self._file.run(lambda connection: connection.execute(_RELEASE, {"key": key, "token": token}))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-# For how many seconds a step waits while another process writes.
+# For how many seconds a step waits for its turn in this process, and as long again while another process writes.
 _BUSY_SECONDS = 5.0
 
 # A power failure can lose the last steps, but not damage the file (https://www.sqlite.org/wal.html).
@@ -67,15 +67,19 @@ class SQLiteFile:
         Raises:
             sqlite3.Error: the file cannot be read or written.
             OSError: the file cannot be opened.
-            StoreError: the file was replaced since it was opened.
+            StoreError: the file was replaced since it was opened, or its steps take too long.
         """
-        with _one_step:
-            try:
-                return step(self._connection())
-            except BaseException:
-                # Whatever went wrong, the next step starts from the file as it then is.
-                self.forget_connection()
-                raise
+        # Without this bound, the delays would add up where another process writes for minutes.
+        if not _one_step.acquire(timeout=_BUSY_SECONDS):
+            raise StoreError(f"the steps before this one took more than {_BUSY_SECONDS:g} seconds")
+        try:
+            return step(self._connection())
+        except BaseException:
+            # Whatever went wrong, the next step starts from the file as it then is.
+            self.forget_connection()
+            raise
+        finally:
+            _one_step.release()
 
     def close(self) -> None:
         """Close the connection. The next step opens it again."""

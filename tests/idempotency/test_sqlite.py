@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from once_per_meeting import claims_at_once
@@ -213,6 +214,25 @@ def test_a_file_that_another_process_holds_too_long_is_an_error(path, monkeypatc
         store.claim("key")
     other.execute("COMMIT")
     other.close()
+    assert isinstance(store.claim("key"), Claimed)
+
+
+def test_threads_wait_for_a_file_that_is_held_at_the_same_time_and_not_one_after_the_other(path, monkeypatch):
+    monkeypatch.setattr("mg_middleware.idempotency.sqlite_file._BUSY_SECONDS", 0.5)
+    store = SQLiteStore(path)
+    store.claim("first")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.close()
+
+        def claim(number):
+            begun = time.monotonic()
+            with pytest.raises((sqlite3.OperationalError, StoreError), match=r"locked|took more than 0\.5 seconds"):
+                store.claim(str(number))
+            return time.monotonic() - begun
+
+        with ThreadPoolExecutor(12) as threads:
+            assert max(threads.map(claim, range(12))) < 3  # one after the other, the last waits six
     assert isinstance(store.claim("key"), Claimed)
 
 
