@@ -156,8 +156,9 @@ def _client_of(url: str) -> redis.Redis:
             url,
             socket_connect_timeout=_CONNECT_TIMEOUT,
             socket_timeout=_ANSWER_TIMEOUT,
-            # Once more at once, since a pooled connection may have been closed meanwhile; no waiting in between.
-            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1),
+            # Once more at once, since a pooled connection may have been closed meanwhile. Not after a time-out, since
+            # the sender is waiting.
+            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
     except ValueError:
         # Nothing of the URL is shown, not even as the cause: it may hold a password.
