@@ -56,7 +56,10 @@ def decide(claim: Claim) -> Refusal | ClaimedDelivery:
             "This meeting is being processed.\n",
             ("Retry-After", seconds),
         )
-    raise TypeError(f"claim() of a store must return a Claim, not {type(claim).__name__}")
+    raise TypeError(
+        f"claim() of a store must return a Claim, not {type(claim).__name__}; a store whose plain methods return "
+        'awaitables has the attribute execution = "asynchronous"'
+    )
 
 
 class ClaimedDelivery:

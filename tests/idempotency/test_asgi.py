@@ -314,6 +314,48 @@ async def test_contexts_are_shared_with_the_application(wrapped):
     assert variable.get() == "set inside"
 
 
+class OnlyClaimsLater(CoroutineStore):
+    """Claims in a coroutine, and ends the claim in plain functions."""
+
+    def complete(self, key, token):
+        self.store.complete(key, token)
+
+    def release(self, key, token):
+        self.store.release(key, token)
+
+
+class PlainlyLater:
+    """Plain functions that return awaitables."""
+
+    execution = "asynchronous"
+
+    def __init__(self, store):
+        self.store = CoroutineStore(store)
+
+    def claim(self, key):
+        return self.store.claim(key)
+
+    def complete(self, key, token):
+        return self.store.complete(key, token)
+
+    def release(self, key, token):
+        return self.store.release(key, token)
+
+
+class DerivedFromAnInstantStore(CoroutineStore, MemoryStore):
+    """Inherits the word that it never waits."""
+
+
+@pytest.mark.parametrize("make", [OnlyClaimsLater, PlainlyLater, DerivedFromAnInstantStore])
+async def test_an_asynchronous_store_of_any_make_serves(make):
+    statuses = [500, 200]
+    guarded = MeetGeekASGIMiddleware(
+        asgi_application(lambda body: statuses.pop(0)), SECRET, idempotency_store=make(MemoryStore())
+    )
+    answers = [await receive_asgi_answer(guarded, succeeded()) for _ in range(3)]
+    assert [(answer.status, answer.body) for answer in answers] == [(500, b"done"), (200, b"done"), (200, b"")]
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("decode_responses", [False, True])
 async def test_an_asynchronous_redis_client_serves(anyio_backend, redis_server, decode_responses):
