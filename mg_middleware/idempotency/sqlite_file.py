@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 import weakref
+from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeVar
@@ -39,7 +40,7 @@ class SQLiteFile:
         schema: the statements that make its tables; they must do nothing where these exist.
 
     Raises:
-        OSError: the file cannot be made, read or written.
+        OSError: the file cannot be made, read or written, or its folder not be written.
         StoreError: there is something else than a regular file.
         ValueError: the path contains a NUL.
     """
@@ -105,8 +106,10 @@ class SQLiteFile:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         self._identity = self._find()
-        if not os.access(self._path, os.R_OK | os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
+        # SQLite makes -wal and -shm beside it.
+        for path, access in ((self._path, os.R_OK | os.W_OK), (Path(self._path).parent, os.W_OK | os.X_OK)):
+            if not os.access(path, access):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     def _find(self) -> tuple[int, int]:
         found = os.lstat(self._path)

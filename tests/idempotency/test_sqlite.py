@@ -103,15 +103,18 @@ def test_what_is_no_regular_file_is_refused(path, make):
         SQLiteStore(path)
 
 
-@pytest.mark.parametrize("wrong", ["", ":memory:", "/nowhere/at/all", "a\0b"])
+@pytest.mark.parametrize("wrong", ["", ":memory:", "file::memory:?cache=shared", "/nowhere/at/all", "a\0b"])
 def test_a_path_that_cannot_be_a_file_is_refused(wrong):
     with pytest.raises(ConfigurationError):
         SQLiteStore(wrong)
 
 
-def test_a_file_that_may_not_be_written_is_refused(path, monkeypatch):
-    monkeypatch.setattr("mg_middleware.idempotency.sqlite_file.os.access", lambda *arguments: False)
-    with pytest.raises(ConfigurationError, match="Permission denied"):
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_may_not_be_written_is_refused(path, monkeypatch, what):
+    forbidden = path if what == "file" else path.parent
+    # Since the superuser may write anything.
+    monkeypatch.setattr(os, "access", lambda asked, mode: os.fspath(asked) != str(forbidden))
+    with pytest.raises(ConfigurationError, match=f"Permission denied: '{forbidden}'"):
         SQLiteStore(path)
 
 
