@@ -93,7 +93,7 @@ class AsynchronousStoreCalls:
         try:
             claim = self._store.claim(key)
             return decide(await claim if inspect.isawaitable(claim) else claim)
-        except Exception as error:  # noqa: BLE001 - as in StoreCalls
+        except _step_errors() as error:
             log_failure("claim", error)
             return None
 
@@ -103,11 +103,21 @@ class AsynchronousStoreCalls:
             ending = getattr(self._store, step)(key, token)
             if inspect.isawaitable(ending):
                 await ending
-        except Exception as error:  # noqa: BLE001 - as in StoreCalls
+        except _step_errors() as error:
             log_failure(step, error)
 
 
-def log_failure(step: str, error: Exception) -> None:
+def _step_errors() -> tuple[type[BaseException], ...]:
+    """Name what a step of an asynchronous store may fail with.
+
+    It runs in a task of its own, which nobody cancels but the store, by mistake, or the end of the loop.
+    """
+    from asyncio import CancelledError  # noqa: PLC0415 - needed only once a step has failed
+
+    return Exception, CancelledError
+
+
+def log_failure(step: str, error: BaseException) -> None:
     """Tell the operator that a store failed, and what follows from it.
 
     The traceback is not logged: a step may fail while an application's error is handled, which would be logged with it,

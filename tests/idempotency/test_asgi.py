@@ -357,6 +357,19 @@ async def test_an_asynchronous_store_of_any_make_serves(make):
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("broken", ["claim", "complete"])
+async def test_a_store_that_cancels_its_own_step_has_failed(anyio_backend, caplog, broken):
+    async def cancel(*arguments):
+        raise asyncio.CancelledError
+
+    store = CoroutineStore(MemoryStore())
+    setattr(store, broken, cancel)
+    guarded = MeetGeekASGIMiddleware(asgi_application(lambda body: 200), SECRET, idempotency_store=store)
+    assert (await receive_asgi_answer(guarded, succeeded())).body == b"done"
+    assert f"failed to {broken}: CancelledError" in caplog.text
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("decode_responses", [False, True])
 async def test_an_asynchronous_redis_client_serves(anyio_backend, redis_server, decode_responses):
     statuses = [500, 200]
