@@ -31,9 +31,10 @@ class OncePerMeeting:
     """
 
     def __init__(self, store: IdempotencyStore) -> None:
+        execution = execution_of(store)
         # A store that never waits is called directly: two coroutines a step would cost more than the step.
-        self._instant = StoreCalls(store) if execution_of(store) == "instant" else None
-        self._waiting = EventLoopCalls(store)
+        self._instant = StoreCalls(store) if execution == "instant" else None
+        self._waiting = EventLoopCalls(store, execution)
 
     async def admit(
         self, delivery: Delivery, app: Callable[[Any, Any, Any], Awaitable[Any]]
