@@ -329,6 +329,28 @@ def test_a_store_in_use_survives_forks(path, threads):
     assert (done.stdout.strip(), done.stderr) == ("{0} {'AlreadyComplete'}", "")
 
 
+FORKING_ONCE = """
+import os, sys
+from mg_middleware import SQLiteStore
+store = SQLiteStore(sys.argv[1])
+store.claim("before")
+def opened():
+    with os.scandir("/proc/self/fd") as entries:
+        return [entry.name for entry in entries if os.path.realpath(entry.path).startswith(sys.argv[1])]
+print(len(opened()) > 0, flush=True)
+if os.fork() == 0:
+    print(opened(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_forked_process_inherits_no_connection(path):
+    # Their locks would stay with the parent (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+    done = subprocess.run([sys.executable, "-c", FORKING_ONCE, path], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True", "[]"]
+
+
 OPENING = """
 import sys
 from mg_middleware import SQLiteStore
