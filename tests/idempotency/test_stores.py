@@ -1,5 +1,7 @@
 """What every store does."""
 
+import sys
+
 import pytest
 from once_per_meeting import SUCCEEDED
 
@@ -57,6 +59,12 @@ def test_a_completed_key_without_a_time_to_live_is_never_forgotten(store_kind):
     store = store_kind.make(ttl=None)
     store.complete("key", store.claim("key").token)
     store_kind.let_pass(10**9)
+    assert store.claim("key") == AlreadyComplete()
+
+
+def test_the_longest_time_to_live_serves(store_kind):
+    store = store_kind.make(ttl=10**15)
+    store.complete("key", store.claim("key").token)
     assert store.claim("key") == AlreadyComplete()
 
 
@@ -166,6 +174,8 @@ BAD_OPTIONS = {
     "a lease of None": ({"lease": None}, TypeError),
     "a lease of text": ({"lease": "60"}, TypeError),
     "no time to live": ({"ttl": 0}, ConfigurationError),
+    "a time to live that no float holds": ({"ttl": 10**400}, ConfigurationError),
+    "a time to live that Redis cannot count": ({"ttl": sys.maxsize}, ConfigurationError),
     "a time to live of True": ({"ttl": True}, TypeError),
 }
 
@@ -174,3 +184,9 @@ BAD_OPTIONS = {
 def test_an_option_out_of_its_range_is_refused(store_kind, options, error):
     with pytest.raises(error, match=next(iter(options))):
         store_kind.make(**options)
+
+
+@pytest.mark.parametrize("wrong", [0, float("inf")])
+def test_who_asks_for_no_end_is_told_how(store_kind, wrong):
+    with pytest.raises(ConfigurationError, match=r"ttl .*; None is for ever"):
+        store_kind.make(ttl=wrong)
