@@ -29,7 +29,7 @@ _SERVER_ERROR = 500
 _REFUSALS = range(300, 500)
 
 
-class Violation(Exception):  # noqa: N818  # no error of the program: what a check found  # no error of the program: what a check found
+class Violation(Exception):  # noqa: N818  # no error of the program: what a check found
     """The receiver did not do what a check requires."""
 
     def __init__(self, request: WebhookRequest, required: str, response: Response, note: str = "") -> None:
