@@ -223,6 +223,52 @@ def test_a_secret_does_not_show_in_a_traceback(pytester, run, monkeypatch):
     result.stdout.fnmatch_lines(["*<the secret, not shown>*"])
 
 
+SHOWING = """
+    import logging
+    from pytest_meetgeek import Receiver
+
+    def echo(environ, start_response):
+        print("printed", environ["HTTP_X_MG_SIGNATURE"])
+        logging.warning("logged %s", environ["HTTP_X_MG_SIGNATURE"])
+        raise ValueError("raised " + environ["HTTP_X_MG_SIGNATURE"])
+
+    def test_a_comparison(meetgeek_secret):
+        assert meetgeek_secret == "another"
+
+    def test_an_error_inside(meetgeek):
+        meetgeek.tampered("body-key-order", meetgeek.raw(b"{"))
+
+    def test_the_header(meetgeek):
+        assert meetgeek.tampered("secret-itself").signature == ""
+
+    def test_what_the_app_tells(meetgeek):
+        record = meetgeek.deliver(echo, meetgeek.tampered("secret-itself"))
+        assert record.acknowledged, record.explain()
+
+    def test_an_answer(meetgeek):
+        with Receiver(echo) as receiver:
+            assert receiver.send(meetgeek.tampered("secret-itself")) == 200
+"""
+
+
+@pytest.mark.parametrize("secret", ["very-secret-indeed", 'v\u00e9ry "se\'cret" in\\deed'])
+@pytest.mark.parametrize("arguments", [("-l",), ("-l", "-vv", "--tb=long", "-ojunit_logging=all"), ("--full-trace",)])
+def test_a_secret_shows_nowhere(arguments, secret, pytester, run, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", secret)
+    pytester.makepyfile(SHOWING)
+    result = run("--meetgeek-secret-env=SHOP_SECRET", "--junitxml=j.xml", *arguments)
+    result.assert_outcomes(failed=5)
+    for text in (result.stdout.str(), pytester.path.joinpath("j.xml").read_text()):
+        # Its last letters stand for all of it, in whatever way the rest is escaped.
+        assert secret[-4:] not in text
+        assert "[secret]" in text
+
+
+def test_the_public_default_may_be_read(pytester, run):
+    pytester.makepyfile("def test_it(meetgeek_secret): assert f'<{meetgeek_secret}>' == ''")
+    run().stdout.fnmatch_lines(["E * '<meetgeek-test-secret>' == ''"])
+
+
 @pytest.mark.parametrize("arguments", [(), ("-n2",)])
 def test_it_runs_beside_the_user_s_own_tests(arguments, pytester, run):
     pytester.makepyfile("def test_mine(): pass")
