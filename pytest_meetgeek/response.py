@@ -59,6 +59,17 @@ class Response:
         return "\n    ".join(lines)
 
 
+def spellings(key: bytes) -> tuple[bytes, ...]:
+    """List the forms in which a secret stands in texts, to be blotted out.
+
+    Args:
+        key: The secret, as bytes.
+    """
+    header = key.decode("latin-1")
+    texts = (header, repr(header)[1:-1], repr(key)[2:-1], repr(key.decode("utf-8", "replace"))[1:-1])
+    return tuple(dict.fromkeys((key, *(text.encode() for text in texts))))
+
+
 def blot_out(text: bytes, confidential: tuple[bytes, ...]) -> bytes:
     """Replace confidential values, so that a receiver that leaks its secret does not leak it into a test's output.
 
