@@ -167,7 +167,7 @@ def _read_errors() -> tuple[type[Exception], ...]:
     """Name the errors by which servers tell of a client that left or broke the framing."""
     from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 - needed only once a read has failed
 
-    return OSError, ValueError, ClientDisconnected
+    return OSError, ValueError, OverflowError, ClientDisconnected
 
 
 def _keys_for(secret: Any) -> tuple[Key, ...]:  # noqa: ANN401 - Secrets or None, or an awaitable by mistake

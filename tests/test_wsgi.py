@@ -213,6 +213,7 @@ READ_ERRORS = {
     "TimeoutError": TimeoutError(),
     "io.UnsupportedOperation": io.UnsupportedOperation(),
     "ValueError": ValueError("invalid chunk"),
+    "OverflowError": OverflowError("Python int too large to convert to C ssize_t"),  # cheroot: a chunk of 2**63 bytes
     "UnicodeDecodeError": UnicodeDecodeError("ascii", b"", 0, 0, "chunk size"),
     "werkzeug's ClientDisconnected": ClientDisconnected(),
 }
