@@ -145,9 +145,10 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         headers = refusal.wsgi_headers.copy()  # since layers outside may add to the list
         if environ["REQUEST_METHOD"] == "HEAD":
             # Many servers would send a body, and a length that does not fit what is sent is an error to some layers.
+            # One empty piece, since for none at all waitress sends the end of a chunked body.
             headers = [(name, value) for name, value in headers if name != "Content-Length"]
             start_response(refusal.wsgi_status, headers)
-            return []
+            return [b""]
         start_response(refusal.wsgi_status, headers)
         return [refusal.body]
 
