@@ -455,6 +455,14 @@ class TestAnswer:
         # Exactly one piece: where there is none, waitress sends the end of a chunked body.
         assert chunks == [b""]
 
+    def test_a_request_without_a_method_is_refused(self):
+        environ = wsgi_environ()
+        del environ["REQUEST_METHOD"]  # as uWSGI has it where the request line is empty
+        verdicts = []
+        answer = ask(MeetGeekWSGIMiddleware(Recorder(), SECRET, on_verdict=verdicts.append), environ)
+        assert answer.status == 401
+        assert verdicts == [Verdict(Outcome.MISSING_SIGNATURE, 401, None, 0, "", PATH)]
+
 
 class TestSecretCallable:
     def test_an_async_callable_is_an_error_and_runs_nothing(self):
