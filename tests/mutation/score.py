@@ -1,0 +1,263 @@
+"""Tells how many small faults in `mg_middleware` the tests find: the mutation score.
+
+    python tests/mutation/score.py                  # all modules; exit status 0 if every survivor is known
+    python tests/mutation/score.py keys signing     # these alone
+    python tests/mutation/score.py --page           # all modules, and writes docs/proof/mutation.md
+
+Each mutant runs against the test modules that `TESTS` names for it, the fastest first, until one fails. What survives
+must stand in equivalent.toml with the reason; what stands there must survive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+import warnings
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+from mutants import Mutant, mutants_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROOT = Path(__file__).resolve().parents[2]
+EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+PAGE = ROOT / "docs" / "proof" / "mutation.md"
+
+_STORES = ("idempotency/test_stores.py", "idempotency/test_both_protocols.py")
+TESTS = {
+    "__init__": ("test_public_names.py",),
+    "acknowledgement": ("test_acknowledgement.py",),
+    "asgi": ("test_asgi.py", "test_guard.py", "test_acknowledgement.py", "test_body.py", "idempotency/test_asgi.py"),
+    "body": ("test_body.py", "test_guard.py", "test_memory.py"),
+    "delivery": ("test_delivery.py", "test_asgi.py", "test_guard.py"),
+    "errors": ("test_keys.py",),
+    "events": ("test_events.py",),
+    "guard": ("test_guard.py", "test_asgi.py", "test_wsgi.py", "idempotency/test_both_protocols.py"),
+    "keys": ("test_keys.py", "test_signing.py", "test_guard.py"),
+    "paths": ("test_paths.py", "test_guard.py"),
+    "refusals": ("test_guard.py", "test_asgi.py", "test_wsgi.py", "idempotency/test_both_protocols.py"),
+    "signature": ("test_signature.py", "test_signing.py", "test_guard.py"),
+    "signing": ("test_signing.py", "test_signature.py"),
+    "verdict": ("test_guard.py", "test_public_names.py", "idempotency/test_both_protocols.py"),
+    "wsgi": ("test_wsgi.py", "test_guard.py", "test_acknowledgement.py", "test_body.py", "idempotency/test_wsgi.py"),
+    "idempotency.__init__": ("test_public_names.py",),
+    "idempotency.asgi": ("idempotency/test_asgi.py", *_STORES),
+    "idempotency.calls": ("idempotency/test_asgi.py", "idempotency/test_wsgi.py", *_STORES),
+    "idempotency.decision": ("idempotency/test_decision.py", *_STORES),
+    "idempotency.event_loop": ("idempotency/test_asgi.py", "idempotency/test_both_protocols.py"),
+    "idempotency.key": _STORES,
+    "idempotency.memory": ("idempotency/test_memory.py", "idempotency/test_decision.py", *_STORES),
+    "idempotency.options": _STORES,
+    "idempotency.redis": ("idempotency/test_redis.py", "idempotency/test_decision.py", *_STORES),
+    "idempotency.sqlite": ("idempotency/test_sqlite.py", "idempotency/test_decision.py", *_STORES),
+    "idempotency.sqlite_file": ("idempotency/test_sqlite.py", "idempotency/test_stores.py"),
+    "idempotency.store": ("idempotency/test_decision.py", *_STORES),
+    "idempotency.wsgi": ("idempotency/test_wsgi.py", *_STORES),
+}
+# What takes long and finds no fault that the others leave.
+SLOW = "not java and not million and not processes and not interleaved"
+OPTIONS = (
+    *("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", SLOW),
+    *("-W", "ignore:Module already imported", "--hypothesis-profile=mutation"),
+)
+
+
+class Limits:
+    """What a test module may take, in seconds and bytes, before its mutant counts as found: it loops, or waits."""
+
+    least_processor_time = 5
+    times_the_usual = 5
+    waiting = 60
+    memory = 4 << 30
+
+
+def run_tests(tree: Path, test: str, processor_time: float) -> tuple[bool, str, float, list[str]]:
+    """Run one test module on the package in `tree`, in a process of its own.
+
+    Returns:
+        Whether it passed, what it printed, the processor time in seconds, the names of the modules that it loaded.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output, loaded = Path(folder) / "output", Path(folder) / "loaded"
+        child = os.fork()
+        if child == 0:
+            _run_tests_here(tree, test, processor_time, output, loaded)
+        give_up = time.monotonic() + Limits.waiting + processor_time
+        status = None
+        while status is None:
+            ended, code, usage = os.wait4(child, os.WNOHANG)
+            if ended:
+                status = code
+            elif time.monotonic() > give_up:
+                os.killpg(child, signal.SIGKILL)
+                _, status, usage = os.wait4(child, 0)
+            else:
+                time.sleep(0.005)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # servers that a test which was cut off has left
+        names = json.loads(loaded.read_text()) if loaded.exists() else []
+        return status == 0, output.read_text(errors="replace"), usage.ru_utime + usage.ru_stime, names
+
+
+def _run_tests_here(tree: Path, test: str, processor_time: float, output: Path, loaded: Path) -> None:
+    code = 1
+    try:
+        os.setsid()
+        seconds = round(processor_time) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (Limits.memory, Limits.memory))
+        printed = os.open(output, os.O_WRONLY | os.O_CREAT)
+        os.dup2(printed, 1)
+        os.dup2(printed, 2)
+        os.chdir(tree)
+        os.environ.update(PYTHONPATH=str(tree), PYTHONDONTWRITEBYTECODE="1")
+        sys.path.insert(0, str(tree))
+        sys.dont_write_bytecode = True  # a mutant may be of the same size and second as the one before
+        importlib.invalidate_caches()
+        code = int(pytest.main([*OPTIONS, f"tests/{test}", f"--basetemp={output.parent / 'files'}"]))
+        loaded.write_text(json.dumps(list(sys.modules)))
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def copy_tree(to: Path) -> Path:
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "site", "dist")
+    shutil.copytree(ROOT, to, ignore=ignored)
+    return to
+
+
+def first_runs(tree: Path, tests: Iterable[str]) -> dict[str, float]:
+    """Run the test modules on the package as it is, and load what they load, so that it need not be loaded again.
+
+    Returns:
+        The processor time of each test module in seconds.
+    """
+    names: dict[str, None] = {}
+    for test in tests:
+        passed, printed, _, loaded = run_tests(tree, test, 600)
+        if not passed:
+            sys.exit(f"tests/{test} fails without a mutant:\n{printed}")
+        names.update(dict.fromkeys(loaded))
+    sys.path.insert(0, str(tree))
+    for name in names:
+        if not name.startswith(("mg_middleware", "pytest_meetgeek", "__main__")):
+            with warnings.catch_warnings(), contextlib.suppress(Exception):
+                warnings.simplefilter("ignore")
+                specification = importlib.util.find_spec(name)
+                if specification and specification.origin and not specification.origin.startswith(str(tree)):
+                    importlib.import_module(name)
+    return {test: run_tests(tree, test, 600)[2] for test in tests}
+
+
+class Worker:
+    """One process that tries mutants in a tree of its own."""
+
+    tree: Path
+    times: dict[str, float]
+
+    @classmethod
+    def begin(cls, folder: Path, times: dict[str, float]) -> None:
+        cls.tree = copy_tree(folder / str(os.getpid()))
+        cls.times = times
+
+    @classmethod
+    def survives(cls, mutant: Mutant) -> bool:
+        path = cls.tree / "mg_middleware" / f"{mutant.module.replace('.', '/')}.py"
+        original = path.read_text()
+        path.write_text(mutant.code)
+        try:
+            for test in sorted(TESTS[mutant.module], key=cls.times.__getitem__):
+                limit = max(Limits.least_processor_time, cls.times[test] * Limits.times_the_usual)
+                if not run_tests(cls.tree, test, limit)[0]:
+                    return False
+            return True
+        finally:
+            path.write_text(original)
+
+
+def modules() -> list[str]:
+    """Name every module of the package but the command line."""
+    package = ROOT / "mg_middleware"
+    names = (".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.py"))
+    return sorted(name for name in names if name != "__main__" and not name.startswith("cli."))
+
+
+def known_survivors() -> dict[tuple[str, str, str, str], str]:
+    """Read equivalent.toml: the reason why each of its mutants cannot, or need not, be found."""
+    return {
+        (entry["module"], entry["function"], was, becomes): entry["reason"]
+        for entry in tomllib.loads(EQUIVALENT.read_text())["equivalent"]
+        for was, becomes in entry["mutants"]
+    }
+
+
+def try_mutants(mutants: list[Mutant], workers: int) -> list[Mutant]:
+    """Give those that survive."""
+    hypothesis.settings.register_profile(
+        "mutation", deadline=None, derandomize=True, database=None, phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    )
+    tests = dict.fromkeys(test for mutant in mutants for test in TESTS[mutant.module])
+    with tempfile.TemporaryDirectory() as folder:
+        times = first_runs(copy_tree(Path(folder) / "first"), tests)
+        survivors = []
+        with ProcessPoolExecutor(workers, get_context("fork"), Worker.begin, (Path(folder), times)) as pool:
+            for number, (mutant, survives) in enumerate(zip(mutants, pool.map(Worker.survives, mutants), strict=True), 1):
+                if survives:
+                    survivors.append(mutant)
+                if number % 100 == 0:
+                    print(f"{number} of {len(mutants)} tried, {len(survivors)} survived", file=sys.stderr)
+    return survivors
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Tells how many small faults in mg_middleware the tests find.")
+    parser.add_argument("module", nargs="*", help="a module of mg_middleware, such as keys or idempotency.asgi")
+    parser.add_argument("--page", action="store_true", help="write the result to docs/proof/mutation.md")
+    parser.add_argument("--workers", type=int, default=1, help="how many mutants are tried at once")
+    arguments = parser.parse_args()
+    chosen = arguments.module or modules()
+    mutants = [
+        mutant
+        for module in chosen
+        for mutant in mutants_of(ROOT / "mg_middleware" / f"{module.replace('.', '/')}.py", module)
+    ]
+    survivors = try_mutants(mutants, arguments.workers)
+    known = known_survivors()
+    names = {mutant.name for mutant in survivors}
+    unknown = [mutant for mutant in survivors if mutant.name not in known]
+    stale = [name for name in known if name[0] in chosen and name not in names]
+    for mutant in unknown:
+        print(f"survived: {mutant.module} {mutant.function}\n  - {mutant.was}\n  + {mutant.becomes}")
+        print(f"  {json.dumps([mutant.was, mutant.becomes])},")
+    for module, function, was, becomes in stale:
+        print(f"in {EQUIVALENT.name}, but found or gone: {module} {function}\n  - {was}\n  + {becomes}")
+    totals, survived = (Counter(mutant.module for mutant in some) for some in (mutants, survivors))
+    for module in chosen:
+        print(f"{module:24} {totals[module] - survived[module]:5} of {totals[module]:5} found")
+    print(f"{'together':24} {len(mutants) - len(survivors):5} of {len(mutants):5} found: {1 - len(survivors) / len(mutants):.2%}")
+    return 1 if unknown or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
