@@ -82,7 +82,8 @@ def _leave_out_a_line(node: libcst.SimpleString) -> Iterator[libcst.SimpleString
 def _difference(tree: ast.Module, code: str, mutated: str) -> tuple[str, str, str]:
     """Name the function in which the lines differ, and give the lines before and after."""
     before, after = code.splitlines(), mutated.splitlines()
-    changes = [change for change in difflib.SequenceMatcher(None, before, after, False).get_opcodes() if change[0] != "equal"]
+    operations = difflib.SequenceMatcher(a=before, b=after, autojunk=False).get_opcodes()
+    changes = [operation for operation in operations if operation[0] != "equal"]
     was = "\n".join(line.strip() for change in changes for line in before[change[1] : change[2]])
     becomes = "\n".join(line.strip() for change in changes for line in after[change[3] : change[4]])
     return _function_at(tree, changes[0][1] + 1), was, becomes

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
+import datetime as dt
 import importlib
 import importlib.metadata
 import json
@@ -42,6 +42,28 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 PAGE = ROOT / "docs" / "proof" / "mutation.md"
+
+PAGE_TEXT = """# Mutation testing
+
+Measured on {date}: CPython {python} on {system}, {versions}; {minutes} minutes with {workers} at once.
+
+All of it again, and this page: `python tests/mutation/score.py --page --workers {workers}`.
+
+A mutant is the package with one small fault: a comparison turned round, a number one higher, an argument left out, a
+text changed, a line of an SQL statement missing. The tests of the module run on each. A mutant that a test fails on is
+found; one that survives is listed below with the reason why no test can, or need, tell it from the package.
+The faults are those of mutmut's operators, put into everything that runs: constants and tables as well as functions.
+
+## Score
+
+{table}
+
+The command line is not part of it.
+
+## Survivors
+
+{listed}
+"""
 
 _STORES = ("idempotency/test_stores.py", "idempotency/test_both_protocols.py")
 TESTS = {
@@ -214,20 +236,59 @@ def known_survivors() -> dict[tuple[str, str, str, str], str]:
 
 def try_mutants(mutants: list[Mutant], workers: int) -> list[Mutant]:
     """Give those that survive."""
-    hypothesis.settings.register_profile(
-        "mutation", deadline=None, derandomize=True, database=None, phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    )
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # and no search for a shorter example
+    hypothesis.settings.register_profile("mutation", deadline=None, derandomize=True, database=None, phases=phases)
     tests = dict.fromkeys(test for mutant in mutants for test in TESTS[mutant.module])
-    with tempfile.TemporaryDirectory() as folder:
-        times = first_runs(copy_tree(Path(folder) / "first"), tests)
-        survivors = []
-        with ProcessPoolExecutor(workers, get_context("fork"), Worker.begin, (Path(folder), times)) as pool:
-            for number, (mutant, survives) in enumerate(zip(mutants, pool.map(Worker.survives, mutants), strict=True), 1):
+    survivors: list[Mutant] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        times = first_runs(copy_tree(folder / "first"), tests)
+        with ProcessPoolExecutor(workers, get_context("fork"), Worker.begin, (folder, times)) as pool:
+            verdicts = pool.map(Worker.survives, mutants)
+            for number, (mutant, survives) in enumerate(zip(mutants, verdicts, strict=True), 1):
                 if survives:
                     survivors.append(mutant)
                 if number % 100 == 0:
                     print(f"{number} of {len(mutants)} tried, {len(survivors)} survived", file=sys.stderr)
     return survivors
+
+
+def scores(mutants: list[Mutant], survivors: list[Mutant]) -> str:
+    """Give the table of how many mutants of each module were found."""
+    made, survived = (Counter(mutant.module for mutant in some) for some in (mutants, survivors))
+    rows = [(f"`{module}`", number, number - survived[module]) for module, number in made.items()]
+    rows.append(("together", made.total(), made.total() - survived.total()))
+    lines = [f"| {name} | {number} | {found} | {found / number:.1%} |" for name, number, found in rows]
+    return "\n".join(["| module | mutants | found | share |", "| --- | --: | --: | --: |", *lines])
+
+
+def page(
+    table: str, survivors: list[Mutant], known: dict[tuple[str, str, str, str], str], minutes: int, workers: int
+) -> str:
+    """Give the text of the page in the documentation."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mutmut", "pytest", "hypothesis"))
+    date = dt.datetime.now(dt.UTC).strftime("%-d %B %Y")
+    places: dict[tuple[str, str], list[str]] = {}
+    for mutant in survivors:
+        place = ".".join(filter(None, (mutant.module, mutant.function)))
+        places.setdefault((place, known[mutant.name]), []).append(
+            f"  - {_as_code(mutant.was)} → {_as_code(mutant.becomes)}"
+        )
+    listed = "\n".join("\n".join([f"- `{place}`: {reason}", *changes]) for (place, reason), changes in places.items())
+    return PAGE_TEXT.format(
+        date=date,
+        python=platform.python_version(),
+        system=platform.system(),
+        versions=versions,
+        minutes=minutes,
+        workers=workers,
+        table=table,
+        listed=listed,
+    )
+
+
+def _as_code(text: str) -> str:
+    return f"`` {' '.join(text.split())} ``" if text else "nothing"
 
 
 def main() -> int:
@@ -242,20 +303,21 @@ def main() -> int:
         for module in chosen
         for mutant in mutants_of(ROOT / "mg_middleware" / f"{module.replace('.', '/')}.py", module)
     ]
+    begun = time.monotonic()
     survivors = try_mutants(mutants, arguments.workers)
+    minutes = round((time.monotonic() - begun) / 60)
     known = known_survivors()
-    names = {mutant.name for mutant in survivors}
     unknown = [mutant for mutant in survivors if mutant.name not in known]
-    stale = [name for name in known if name[0] in chosen and name not in names]
+    stale = {name for name in known if name[0] in chosen} - {mutant.name for mutant in survivors}
     for mutant in unknown:
         print(f"survived: {mutant.module} {mutant.function}\n  - {mutant.was}\n  + {mutant.becomes}")
         print(f"  {json.dumps([mutant.was, mutant.becomes])},")
-    for module, function, was, becomes in stale:
+    for module, function, was, becomes in sorted(stale):
         print(f"in {EQUIVALENT.name}, but found or gone: {module} {function}\n  - {was}\n  + {becomes}")
-    totals, survived = (Counter(mutant.module for mutant in some) for some in (mutants, survivors))
-    for module in chosen:
-        print(f"{module:24} {totals[module] - survived[module]:5} of {totals[module]:5} found")
-    print(f"{'together':24} {len(mutants) - len(survivors):5} of {len(mutants):5} found: {1 - len(survivors) / len(mutants):.2%}")
+    table = scores(mutants, survivors)
+    print(table)
+    if arguments.page and not unknown and not stale:
+        PAGE.write_text(page(table, survivors, known, minutes, arguments.workers))
     return 1 if unknown or stale else 0
 
 
