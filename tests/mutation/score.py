@@ -4,7 +4,7 @@
     python tests/mutation/score.py keys signing     # these alone
     python tests/mutation/score.py --page           # all modules, and writes docs/proof/mutation.md
 
-Each mutant runs against the test modules that `TESTS` names for it, the fastest first, until one fails. What survives
+Each mutant runs against the test modules that `TESTS` names for it, in that order, until one fails. What survives
 must stand in equivalent.toml with the reason; what stands there must survive.
 """
 
@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
+import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -30,7 +32,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import hypothesis
 import pytest
@@ -65,41 +67,42 @@ The command line is not part of it.
 {listed}
 """
 
-_STORES = ("idempotency/test_stores.py", "idempotency/test_both_protocols.py")
+_ONCE = "idempotency/test_both_protocols.py"
+_STORES = "idempotency/test_stores.py"
 TESTS = {
     "__init__": ("test_public_names.py",),
     "acknowledgement": ("test_acknowledgement.py",),
-    "asgi": ("test_asgi.py", "test_guard.py", "test_acknowledgement.py", "test_body.py", "idempotency/test_asgi.py"),
-    "body": ("test_body.py", "test_guard.py", "test_memory.py"),
+    "asgi": ("test_asgi.py", "test_guard.py", "test_acknowledgement.py", _ONCE),
+    "body": ("test_body.py", "test_memory.py"),
     "delivery": ("test_delivery.py", "test_asgi.py", "test_guard.py"),
     "errors": ("test_keys.py",),
     "events": ("test_events.py",),
-    "guard": ("test_guard.py", "test_asgi.py", "test_wsgi.py", "idempotency/test_both_protocols.py"),
+    "guard": ("test_guard.py", "test_asgi.py", "test_wsgi.py", _ONCE),
+    "idempotency.__init__": ("test_public_names.py",),
+    "idempotency.asgi": ("idempotency/test_asgi.py", _ONCE),
+    "idempotency.calls": (_ONCE, "idempotency/test_asgi.py", "idempotency/test_wsgi.py", _STORES),
+    "idempotency.decision": ("idempotency/test_decision.py", _ONCE),
+    "idempotency.event_loop": ("idempotency/test_asgi.py", _ONCE),
+    "idempotency.key": (_ONCE, _STORES),
+    "idempotency.memory": ("idempotency/test_memory.py", _STORES, "idempotency/test_decision.py"),
+    "idempotency.options": (_STORES,),
+    "idempotency.redis": ("idempotency/test_redis.py", _STORES, "idempotency/test_decision.py"),
+    "idempotency.sqlite": ("idempotency/test_sqlite.py", _STORES, "idempotency/test_decision.py"),
+    "idempotency.sqlite_file": ("idempotency/test_sqlite.py", _STORES),
+    "idempotency.store": (_STORES, "idempotency/test_decision.py"),
+    "idempotency.wsgi": ("idempotency/test_wsgi.py", _ONCE),
     "keys": ("test_keys.py", "test_signing.py", "test_guard.py"),
     "paths": ("test_paths.py", "test_guard.py"),
-    "refusals": ("test_guard.py", "test_asgi.py", "test_wsgi.py", "idempotency/test_both_protocols.py"),
-    "signature": ("test_signature.py", "test_signing.py", "test_guard.py"),
-    "signing": ("test_signing.py", "test_signature.py"),
-    "verdict": ("test_guard.py", "test_public_names.py", "idempotency/test_both_protocols.py"),
-    "wsgi": ("test_wsgi.py", "test_guard.py", "test_acknowledgement.py", "test_body.py", "idempotency/test_wsgi.py"),
-    "idempotency.__init__": ("test_public_names.py",),
-    "idempotency.asgi": ("idempotency/test_asgi.py", *_STORES),
-    "idempotency.calls": ("idempotency/test_asgi.py", "idempotency/test_wsgi.py", *_STORES),
-    "idempotency.decision": ("idempotency/test_decision.py", *_STORES),
-    "idempotency.event_loop": ("idempotency/test_asgi.py", "idempotency/test_both_protocols.py"),
-    "idempotency.key": _STORES,
-    "idempotency.memory": ("idempotency/test_memory.py", "idempotency/test_decision.py", *_STORES),
-    "idempotency.options": _STORES,
-    "idempotency.redis": ("idempotency/test_redis.py", "idempotency/test_decision.py", *_STORES),
-    "idempotency.sqlite": ("idempotency/test_sqlite.py", "idempotency/test_decision.py", *_STORES),
-    "idempotency.sqlite_file": ("idempotency/test_sqlite.py", "idempotency/test_stores.py"),
-    "idempotency.store": ("idempotency/test_decision.py", *_STORES),
-    "idempotency.wsgi": ("idempotency/test_wsgi.py", *_STORES),
+    "refusals": ("test_guard.py", "test_asgi.py", "test_wsgi.py", _ONCE),
+    "signature": ("test_signature.py", "test_signing.py"),
+    "signing": ("test_signing.py",),
+    "verdict": ("test_guard.py", "test_public_names.py", _ONCE),
+    "wsgi": ("test_wsgi.py", "test_guard.py", "test_acknowledgement.py", _ONCE),
 }
 # What takes long and finds no fault that the others leave.
 SLOW = "not java and not million and not processes and not interleaved"
 OPTIONS = (
-    *("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", SLOW),
+    *("-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", SLOW),
     *("-W", "ignore:Module already imported", "--hypothesis-profile=mutation"),
 )
 
@@ -107,54 +110,56 @@ OPTIONS = (
 class Limits:
     """What a test module may take, in seconds and bytes, before its mutant counts as found: it loops, or waits."""
 
-    least_processor_time = 5
+    least_time = 5  # of the processor
     times_the_usual = 5
     waiting = 60
     memory = 4 << 30
 
 
-def run_tests(tree: Path, test: str, processor_time: float) -> tuple[bool, str, float, list[str]]:
-    """Run one test module on the package in `tree`, in a process of its own.
+class Run(NamedTuple):
+    """What came of running one test module; the time is the processor's, in seconds."""
 
-    Returns:
-        Whether it passed, what it printed, the processor time in seconds, the names of the modules that it loaded.
-    """
+    passed: bool
+    printed: str
+    time: float
+    loaded: list[str]
+
+
+def run_tests(tree: Path, test: str, most_time: float, *, caches: bool = False) -> Run:
+    """Run one test module on the package in `tree`, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         output, loaded = Path(folder) / "output", Path(folder) / "loaded"
         child = os.fork()
         if child == 0:
-            _run_tests_here(tree, test, processor_time, output, loaded)
-        give_up = time.monotonic() + Limits.waiting + processor_time
-        status = None
-        while status is None:
-            ended, code, usage = os.wait4(child, os.WNOHANG)
+            _run_tests_here(tree, test, most_time, output, loaded, caches=caches)
+        give_up = time.monotonic() + Limits.waiting + most_time
+        while True:
+            ended, status, usage = os.wait4(child, os.WNOHANG)
             if ended:
-                status = code
-            elif time.monotonic() > give_up:
+                break
+            if time.monotonic() > give_up:
                 os.killpg(child, signal.SIGKILL)
-                _, status, usage = os.wait4(child, 0)
-            else:
-                time.sleep(0.005)
+            time.sleep(0.005)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # servers that a test which was cut off has left
+            os.killpg(child, signal.SIGKILL)  # the servers of a test that was cut off
         names = json.loads(loaded.read_text()) if loaded.exists() else []
-        return status == 0, output.read_text(errors="replace"), usage.ru_utime + usage.ru_stime, names
+        return Run(status == 0, output.read_text(errors="replace"), usage.ru_utime + usage.ru_stime, names)
 
 
-def _run_tests_here(tree: Path, test: str, processor_time: float, output: Path, loaded: Path) -> None:
+def _run_tests_here(tree: Path, test: str, most_time: float, output: Path, loaded: Path, *, caches: bool) -> None:
     code = 1
     try:
         os.setsid()
-        seconds = round(processor_time) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_CPU, (round(most_time) + 1, round(most_time) + 1))
         resource.setrlimit(resource.RLIMIT_AS, (Limits.memory, Limits.memory))
-        printed = os.open(output, os.O_WRONLY | os.O_CREAT)
-        os.dup2(printed, 1)
-        os.dup2(printed, 2)
+        for stream in (1, 2):
+            os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
         os.chdir(tree)
-        os.environ.update(PYTHONPATH=str(tree), PYTHONDONTWRITEBYTECODE="1")
         sys.path.insert(0, str(tree))
-        sys.dont_write_bytecode = True  # a mutant may be of the same size and second as the one before
+        os.environ["PYTHONPATH"] = str(tree)
+        if not caches:  # a mutant may be of the same size and second as the one before
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            sys.dont_write_bytecode = True
         importlib.invalidate_caches()
         code = int(pytest.main([*OPTIONS, f"tests/{test}", f"--basetemp={output.parent / 'files'}"]))
         loaded.write_text(json.dumps(list(sys.modules)))
@@ -163,33 +168,34 @@ def _run_tests_here(tree: Path, test: str, processor_time: float, output: Path, 
         os._exit(code)
 
 
-def copy_tree(to: Path) -> Path:
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "site", "dist")
-    shutil.copytree(ROOT, to, ignore=ignored)
-    return to
-
-
 def first_runs(tree: Path, tests: Iterable[str]) -> dict[str, float]:
-    """Run the test modules on the package as it is, and load what they load, so that it need not be loaded again.
+    """Run the test modules on the package as it is, and load what they load, so that no mutant has to wait for that.
 
     Returns:
         The processor time of each test module in seconds.
     """
-    names: dict[str, None] = {}
-    for test in tests:
-        passed, printed, _, loaded = run_tests(tree, test, 600)
-        if not passed:
-            sys.exit(f"tests/{test} fails without a mutant:\n{printed}")
-        names.update(dict.fromkeys(loaded))
     sys.path.insert(0, str(tree))
-    for name in names:
-        if not name.startswith(("mg_middleware", "pytest_meetgeek", "__main__")):
-            with warnings.catch_warnings(), contextlib.suppress(Exception):
-                warnings.simplefilter("ignore")
-                specification = importlib.util.find_spec(name)
-                if specification and specification.origin and not specification.origin.startswith(str(tree)):
-                    importlib.import_module(name)
-    return {test: run_tests(tree, test, 600)[2] for test in tests}
+    for test in tests:
+        for name in _run_unchanged(tree, test).loaded:
+            if not name.startswith(("mg_middleware", "pytest_meetgeek", "__main__")):
+                _load(name, tree)
+    gc.freeze()
+    return {test: _run_unchanged(tree, test).time for test in tests}
+
+
+def _run_unchanged(tree: Path, test: str) -> Run:
+    run = run_tests(tree, test, 600, caches=True)
+    if not run.passed:
+        sys.exit(f"tests/{test} fails without a mutant:\n{run.printed}")
+    return run
+
+
+def _load(name: str, tree: Path) -> None:
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # then each run loads it anew
+        warnings.simplefilter("ignore")
+        specification = importlib.util.find_spec(name)
+        if specification and specification.origin and not specification.origin.startswith(str(tree)):
+            importlib.import_module(name)
 
 
 class Worker:
@@ -199,8 +205,8 @@ class Worker:
     times: dict[str, float]
 
     @classmethod
-    def begin(cls, folder: Path, times: dict[str, float]) -> None:
-        cls.tree = copy_tree(folder / str(os.getpid()))
+    def begin(cls, first: Path, times: dict[str, float]) -> None:
+        cls.tree = Path(shutil.copytree(first, first.with_name(str(os.getpid()))))
         cls.times = times
 
     @classmethod
@@ -208,12 +214,12 @@ class Worker:
         path = cls.tree / "mg_middleware" / f"{mutant.module.replace('.', '/')}.py"
         original = path.read_text()
         path.write_text(mutant.code)
+        Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
         try:
-            for test in sorted(TESTS[mutant.module], key=cls.times.__getitem__):
-                limit = max(Limits.least_processor_time, cls.times[test] * Limits.times_the_usual)
-                if not run_tests(cls.tree, test, limit)[0]:
-                    return False
-            return True
+            return all(
+                run_tests(cls.tree, test, max(Limits.least_time, cls.times[test] * Limits.times_the_usual)).passed
+                for test in TESTS[mutant.module]
+            )
         finally:
             path.write_text(original)
 
@@ -240,10 +246,11 @@ def try_mutants(mutants: list[Mutant], workers: int) -> list[Mutant]:
     hypothesis.settings.register_profile("mutation", deadline=None, derandomize=True, database=None, phases=phases)
     tests = dict.fromkeys(test for mutant in mutants for test in TESTS[mutant.module])
     survivors: list[Mutant] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        times = first_runs(copy_tree(folder / "first"), tests)
-        with ProcessPoolExecutor(workers, get_context("fork"), Worker.begin, (folder, times)) as pool:
+    with tempfile.TemporaryDirectory() as folder:
+        first = Path(folder) / "first"
+        shutil.copytree(ROOT, first, ignore=shutil.ignore_patterns(".*", "__pycache__", "site", "dist"))
+        times = first_runs(first, tests)
+        with ProcessPoolExecutor(workers, get_context("fork"), Worker.begin, (first, times)) as pool:
             verdicts = pool.map(Worker.survives, mutants)
             for number, (mutant, survives) in enumerate(zip(mutants, verdicts, strict=True), 1):
                 if survives:
