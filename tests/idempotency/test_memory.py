@@ -89,7 +89,14 @@ def test_threads_that_claim_one_key_at_once_get_it_once():
     assert claims_at_once(MemoryStore()).count(Claimed) == 1
 
 
-@pytest.mark.parametrize(("wrong", "error"), [(0, ConfigurationError), (True, TypeError), (1.5, TypeError)])
-def test_a_bound_out_of_its_range_is_refused(wrong, error):
-    with pytest.raises(error, match="max_entries"):
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (0, ConfigurationError, "max_entries must be at least 1, not 0"),
+        (True, TypeError, "max_entries must be an int, not bool"),
+        (1.5, TypeError, "max_entries must be an int, not float"),
+    ],
+)
+def test_a_bound_out_of_its_range_is_refused(wrong, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
         MemoryStore(max_entries=wrong)
