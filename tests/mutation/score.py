@@ -102,7 +102,7 @@ TESTS = {
 # What takes long and finds no fault that the others leave.
 SLOW = "not java and not million and not processes and not interleaved"
 OPTIONS = (
-    *("-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", SLOW),
+    *("-x", "-q", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", SLOW),
     *("-W", "ignore:Module already imported", "--hypothesis-profile=mutation"),
 )
 
@@ -157,9 +157,9 @@ def _run_tests_here(tree: Path, test: str, most_time: float, output: Path, loade
         os.chdir(tree)
         sys.path.insert(0, str(tree))
         os.environ["PYTHONPATH"] = str(tree)
-        if not caches:  # a mutant may be of the same size and second as the one before
-            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-            sys.dont_write_bytecode = True
+        # A mutant may be of the same size and second as the one before.
+        sys.dont_write_bytecode = not caches
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "" if caches else "1"
         importlib.invalidate_caches()
         code = int(pytest.main([*OPTIONS, f"tests/{test}", f"--basetemp={output.parent / 'files'}"]))
         loaded.write_text(json.dumps(list(sys.modules)))
