@@ -84,7 +84,7 @@ TESTS = {
     "idempotency.decision": ("idempotency/test_decision.py", _ONCE),
     "idempotency.event_loop": ("idempotency/test_asgi.py", _ONCE),
     "idempotency.key": (_ONCE, _STORES),
-    "idempotency.memory": ("idempotency/test_memory.py", _STORES, "idempotency/test_decision.py"),
+    "idempotency.memory": ("idempotency/test_memory.py", _STORES, _ONCE, "idempotency/test_decision.py"),
     "idempotency.options": (_STORES, "idempotency/test_memory.py", "idempotency/test_redis.py"),
     "idempotency.redis": ("idempotency/test_redis.py", _STORES, "idempotency/test_decision.py"),
     "idempotency.sqlite": ("idempotency/test_sqlite.py", _STORES, "idempotency/test_decision.py"),
