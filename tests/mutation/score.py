@@ -310,6 +310,8 @@ def main() -> int:
         for module in chosen
         for mutant in mutants_of(ROOT / "mg_middleware" / f"{module.replace('.', '/')}.py", module)
     ]
+    if not mutants:
+        parser.error("there is nothing to change in these modules")
     begun = time.monotonic()
     survivors = try_mutants(mutants, arguments.workers)
     minutes = round((time.monotonic() - begun) / 60)
