@@ -201,8 +201,12 @@ def test_without_a_claim_the_applications_own_iterable_is_handed_on():
 
 
 def test_an_asynchronous_store_is_refused():
-    with pytest.raises(ConfigurationError, match="CoroutineStore is asynchronous"):
+    with pytest.raises(ConfigurationError) as raised:
         guard(starting([]), CoroutineStore(MemoryStore()))
+    assert str(raised.value) == (
+        "CoroutineStore is asynchronous here, which a WSGI application cannot wait for: "
+        "give a store with plain methods, a RedisStore with a URL or a redis.Redis"
+    )
 
 
 def test_an_asynchronous_redis_client_is_refused():
