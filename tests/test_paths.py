@@ -2,6 +2,7 @@
 
 import string
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import example, given
@@ -298,3 +299,16 @@ def test_what_is_below_a_guarded_path_is_guarded_whatever_follows(text, mount):
     guarded = GuardedPaths(WEBHOOK)
     assert guarded.includes(f"{WEBHOOK}/{text}", "")
     assert guarded.includes(f"{mount}{WEBHOOK}/{text}", mount)
+
+
+def test_strangers_cannot_fill_the_memory_with_paths():
+    guarded = GuardedPaths(WEBHOOK)
+    length, count = 10_000, 2_000
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            assert not guarded.includes(f"/{number:0{length}}", "")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < length * count / 5
