@@ -72,7 +72,7 @@ _STORES = "idempotency/test_stores.py"
 TESTS = {
     "__init__": ("test_public_names.py",),
     "acknowledgement": ("test_acknowledgement.py",),
-    "asgi": ("test_asgi.py", "test_guard.py", "test_acknowledgement.py", _ONCE),
+    "asgi": ("test_asgi.py", "test_guard.py", "test_paths.py", _ONCE),
     "body": ("test_body.py", "test_memory.py"),
     "delivery": ("test_delivery.py", "test_asgi.py", "test_guard.py"),
     "errors": ("test_keys.py",),
@@ -97,7 +97,7 @@ TESTS = {
     "signature": ("test_signature.py", "test_signing.py"),
     "signing": ("test_signing.py",),
     "verdict": ("test_guard.py", "test_public_names.py", _ONCE),
-    "wsgi": ("test_wsgi.py", "test_guard.py", "test_acknowledgement.py", _ONCE),
+    "wsgi": ("test_wsgi.py", "test_guard.py", "test_paths.py", _ONCE),
 }
 # What takes long and finds no fault that the others leave.
 SLOW = "not java and not million and not processes and not interleaved"
