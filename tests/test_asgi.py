@@ -505,6 +505,13 @@ class TestScope:
         assert connection.answer.body == SUCCEEDED
         connection = await handled(middleware, scope | {"headers": [], "client": None})
         assert connection.answer.status == 401
+        connection = await handled(middleware, scope | {"headers": [], "path": "/" + PATH})
+        assert connection.answer.status == 401
+
+    async def test_the_mount_counts_as_part_of_the_path(self):
+        middleware = MeetGeekASGIMiddleware(Recorder(echo), SECRET, paths=PATH)
+        connection = await handled(middleware, http_scope(root_path="/webhooks", path="/meetgeek"))
+        assert connection.answer.status == 401
 
     async def test_the_applications_send_is_the_servers_own(self):
         app = Recorder()

@@ -426,7 +426,8 @@ class TestSecrets:
 
 
 WRONG_OPTIONS = {
-    "app": ({"app": None}, TypeError, "app must be an application, not an object of type NoneType"),
+    "no app": ({"app": None}, TypeError, "app must be an application, not an object of type NoneType"),
+    "an app of text": ({"app": "shop:app"}, TypeError, "app must be an application, not an object of type str"),
     "a limit of text": ({"max_body_size": "1"}, TypeError, "max_body_size must be an int or None, not str"),
     "a float limit": ({"max_body_size": 1.0}, TypeError, "max_body_size must be an int or None, not float"),
     "a limit of true": ({"max_body_size": True}, TypeError, "max_body_size must be an int or None, not bool"),

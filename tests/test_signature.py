@@ -196,6 +196,12 @@ def test_no_other_byte_is_a_digit(byte):
     assert parse_signature(b"0" * 31 + byte + b"0" * 32) is None
 
 
+@pytest.mark.parametrize("byte", [bytes([byte]) for byte in range(256) if byte not in b" \t"])
+def test_no_other_byte_is_taken_off(byte):
+    assert parse_signature(PADDED_SIGNATURES["none"] + byte) is None
+    assert parse_signature(byte + PADDED_SIGNATURES["none"]) is None
+
+
 def compared(monkeypatch, keys, received):
     """Which key matches, and what the comparison was called with."""
     calls = []

@@ -26,7 +26,7 @@ from once_per_meeting import (
     succeeded,
 )
 
-from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore
+from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore, delivery_of
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 
 pytestmark = pytest.mark.anyio
@@ -323,6 +323,16 @@ async def test_what_is_not_remembered_goes_through_as_the_same_objects():
     await run(application, MemoryStore(), body=FAILED_BODY, send=send)
     await run(application, BlockingStore(None), send=send)  # whose claim fails
     assert given == [send, send]
+
+
+async def test_the_application_finds_the_delivery_under_a_claim(wrapped):
+    bodies = []
+
+    async def application(scope, receive, send):
+        bodies.append(delivery_of(scope).body)
+
+    await run(application, wrapped(MemoryStore()))
+    assert bodies == [succeeded()]
 
 
 async def test_contexts_are_shared_with_the_application(wrapped):

@@ -173,9 +173,15 @@ def test_a_duplicate_is_answered_as_meetgeek_knows_it():
     assert (answer.status, answer.body) == (200, b"")
 
 
+def test_a_delivery_in_progress_is_a_conflict():
+    answer = decide(InProgress(1.0))
+    assert (answer.status, answer.body) == (409, b"This meeting is being processed.\n")
+
+
 @pytest.mark.parametrize("wrong", [None, True, "token", ("token",)])
 def test_what_is_no_claim_is_refused(wrong):
-    with pytest.raises(TypeError):
+    words = rf"^claim\(\) of a store must return a Claim, not {type(wrong).__name__}$"
+    with pytest.raises(TypeError, match=words):
         decide(wrong)
 
 

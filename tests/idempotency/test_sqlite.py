@@ -103,9 +103,17 @@ def test_what_is_no_regular_file_is_refused(path, make):
         SQLiteStore(path)
 
 
-@pytest.mark.parametrize("wrong", ["", ":memory:", "file::memory:?cache=shared", "/nowhere/at/all", "a\0b"])
+@pytest.mark.parametrize("wrong", ["", ":memory:", "file::memory:?cache=shared"])
+def test_what_names_no_file_is_refused(wrong):
+    with pytest.raises(
+        ConfigurationError, match=r"^SQLiteStore needs the path of a file, and no URI; MemoryStore needs none$"
+    ):
+        SQLiteStore(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["/nowhere/at/all", "a\0b"])
 def test_a_path_that_cannot_be_a_file_is_refused(wrong):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"^the SQLiteStore's file cannot be used: .*\w"):
         SQLiteStore(wrong)
 
 
@@ -118,16 +126,24 @@ def test_what_may_not_be_written_is_refused(path, monkeypatch, what):
         SQLiteStore(path)
 
 
-@pytest.mark.parametrize("wrong", [None, 5, b"bytes"])
-def test_a_path_of_another_type_is_refused(wrong):
-    with pytest.raises(TypeError):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [(None, "Path.*not NoneType$"), (5, "Path.*not int$"), (b"bytes", "^path must be a str, not bytes$")],
+)
+def test_a_path_of_another_type_is_refused(wrong, words):
+    with pytest.raises(TypeError, match=words):
         SQLiteStore(wrong)
 
 
 def test_an_sqlite_without_returning_is_refused(path, monkeypatch):
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
-    with pytest.raises(ConfigurationError, match=r"3\.35"):
+    with pytest.raises(ConfigurationError, match=r"^SQLiteStore needs SQLite 3\.35 or newer, this is \d"):
         SQLiteStore(path)
+
+
+def test_the_first_sqlite_with_returning_is_new_enough(path, monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 35, 0))
+    assert isinstance(SQLiteStore(path).claim("key"), Claimed)
 
 
 def remove(path):
