@@ -13,9 +13,9 @@ _SHOWN_BODY = 120
 _SHORTEST_SECRET = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Response:
-    """One answer of a receiver.
+    """One answer of a receiver. Its repr shows neither what was answered nor what was raised: they may hold the secret.
 
     Args:
         status: The HTTP status; 500 where the app raised before it answered, 0 where nothing came back at all.
@@ -30,6 +30,10 @@ class Response:
     body: bytes = b""
     error: BaseException | None = None
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        raised = "" if self.error is None else f", {type(self.error).__name__}"
+        return f"<Response {self.status}, {len(self.body)} bytes{raised}>"
 
     @property
     def acknowledged(self) -> bool:
