@@ -69,7 +69,7 @@ class Delivery:
         return f"<Delivery of {self._body_size} bytes, key_id={self._key_id!r}>"
 
 
-def delivery_of(request: Any) -> Delivery:  # noqa: ANN401 - the request objects of ten frameworks
+def delivery_of(request: Any) -> Delivery:  # noqa: ANN401 - the request objects of nine frameworks
     """Find the verified delivery of a request: the second lock, which does not open where nothing was verified.
 
     Args:

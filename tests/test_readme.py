@@ -149,6 +149,7 @@ def test_the_handler_reads_the_events():
     assert processed == ["a meeting"]
 
 
-def test_what_it_links_to_is_there():
-    links = re.findall(r"\]\(([^)#]+)", README)
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_what_a_page_beside_it_links_to_is_there(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
