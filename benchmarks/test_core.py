@@ -1,10 +1,13 @@
 """One verification, beside the standard library, the documented snippet and the packages for other senders."""
 
+import itertools
 from time import process_time
 
 import pytest
 from measuring import Row, measure, repeat
 from verifications import BODY_SIZE, CHUNK, PEERS, made_up_body, one_call, snippet, this_guard
+
+from mg_middleware.paths import GuardedPaths
 
 pytestmark = pytest.mark.benchmark(timer=process_time)
 
@@ -54,3 +57,23 @@ def test_peers(benchmark, name, prepare):
     count, rounds = repetitions(BODY_SIZE)
     row = Row("One verification of 95 bytes, by other packages for their own senders", name, SNIPPET)
     measure(benchmark, row, repeat(subject, count), unit=repeat(snippet(body), count), rounds=rounds)
+
+
+@pytest.mark.parametrize("name", ["one asked for before", "a new one"])
+def test_paths(benchmark, name):
+    includes = GuardedPaths("/webhooks/meetgeek").includes
+    numbers = itertools.cycle(range(10_000) if name == "a new one" else range(1))
+
+    def ask():
+        assert not includes(f"/api/users/{next(numbers)}", "")
+
+    row = Row("Asking whether a path is guarded, that is not", name, SNIPPET)
+    count, rounds = repetitions(BODY_SIZE)
+    measure(
+        benchmark,
+        row,
+        repeat(ask, count),
+        bare=repeat(lambda: f"/api/users/{next(numbers)}", count),
+        unit=repeat(snippet(made_up_body(BODY_SIZE)), count),
+        rounds=rounds,
+    )

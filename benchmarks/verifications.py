@@ -15,7 +15,7 @@ from stripe import WebhookSignature
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator
 
-from mg_middleware.body import Body
+from mg_middleware.body import keep
 from mg_middleware.keys import keys_from
 from mg_middleware.signature import parse_signature
 
@@ -49,10 +49,12 @@ def this_guard(body, *, secrets=1, chunk=None):
 
     def verify():
         received = parse_signature(header)
-        kept = Body(keys, len(body))
+        hashed = keys.begin()
+        kept = []
         for piece in chunks:
-            kept.add(piece)
-        return kept.matching_key(received) is not None
+            hashed.update(piece)
+            keep(kept, piece)
+        return keys.matching(hashed, received) is not None
 
     return verify
 

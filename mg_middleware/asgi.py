@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware.acknowledgement import acknowledging_send
-from mg_middleware.body import Body
+from mg_middleware.body import exact_bytes, keep
 from mg_middleware.delivery import DELIVERY_KEY, Delivery
-from mg_middleware.guard import Guard
+from mg_middleware.guard import LOGGER, Guard
 from mg_middleware.keys import keys_from
 from mg_middleware.refusals import (
     BODY_TOO_LARGE,
@@ -19,12 +20,12 @@ from mg_middleware.refusals import (
 from mg_middleware.verdict import ACCEPTED, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
     from typing import TypeAlias
 
     from mg_middleware.idempotency.asgi import OncePerMeeting
     from mg_middleware.idempotency.store import IdempotencyStore
-    from mg_middleware.signature import Key
+    from mg_middleware.signature import Keys
 
     # Loose on purpose: every framework and server types these in its own way.
     Scope: TypeAlias = Any
@@ -57,11 +58,7 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         kind = scope["type"]
         paths = self._paths
         if kind not in {"http", "websocket"} or (
-            paths is not None
-            and not (
-                (paths.may_include(scope["path"]) or scope.get("root_path"))
-                and paths.includes(scope["path"], scope.get("root_path", ""))
-            )
+            paths is not None and not paths.includes(scope["path"], scope.get("root_path", ""))
         ):
             await self.app(scope, receive, send)
             return
@@ -71,76 +68,77 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
             return
 
         # The header fields are read once, before the body: a server may add the trailer fields to the same list.
-        headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-        if not isinstance(headers, (list, tuple)):
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if type(headers) is not list and not isinstance(headers, (list, tuple)):
             headers = list(headers)  # the specification allows an iterable that can be read but once
             scope = {**scope, "headers": headers}
         signatures: list[bytes] = []
-        lengths: list[bytes] = []
+        declared: bytes | None = None
         for name, value in headers:
             if len(name) == _FIELD_NAME_LENGTH:
                 lowered = name.lower()
                 if lowered == b"x-mg-signature":
                     signatures.append(value)
                 elif lowered == b"content-length":
-                    lengths.append(value)
-        # Several lengths are one list (RFC 9110, section 5.3), which is no number.
-        admitted = self._admit(signatures, b", ".join(lengths))
-        if isinstance(admitted, Refusal):
-            await self._refuse(scope, send, admitted)
+                    # Several lengths are one list (RFC 9110, section 5.3), which is no number.
+                    declared = value if declared is None else declared + b", " + value
+        received = self._admit(signatures, declared)
+        if isinstance(received, Refusal):
+            await self._refuse(scope, send, received)
             return
-        received, _ = admitted
         keys = self._keys if self._secret_of is None else await _keys_for(self._secret_of(scope))
-        if not keys:
+        if keys is None:
             await self._refuse(scope, send, UNKNOWN_SENDER)
             return
 
-        body = Body(keys, self._limit)
-        refusal = await self._read(receive, body)
-        if refusal is not None:
-            await self._refuse(scope, send, refusal, body.size)
-            return
-        key = body.matching_key(received)
-        if key is None:
-            await self._refuse(scope, send, SIGNATURE_MISMATCH, body.size)
-            return
-
-        delivery = Delivery(body.chunks, body.size, received.decode(), key.key_id)
-        app = self.app
-        if self._once_per_meeting is not None:
-            admission = await self._once_per_meeting.admit(delivery, app)
-            if isinstance(admission, Refusal):
-                await self._refuse(scope, send, admission, body.size, key.key_id)
-                return
-            app = admission
-        self._report(scope, ACCEPTED, None, body.size, key.key_id)
-        await app(
-            {**scope, DELIVERY_KEY: delivery},
-            _replaying(body.chunks, receive),
-            acknowledging_send(send) if self._acknowledge else send,
-        )
-
-    async def _read(self, receive: Receive, body: Body) -> Refusal | None:
-        """Receive the body to its end; a refusal if there is none, or if it is over the limit."""
+        hashed = keys.begin()
+        chunks: list[bytes] = []
+        size = 0
         more_body = True
         while more_body:
             event = await receive()
             if event["type"] != "http.request":
-                if event["type"] == "http.disconnect":
-                    return INCOMPLETE_BODY
-                raise RuntimeError(f"unexpected ASGI event {event['type']!r} while the body is read")
-            if not body.add(event.get("body", b"")):
-                return BODY_TOO_LARGE
+                if event["type"] != "http.disconnect":
+                    raise RuntimeError(f"unexpected ASGI event {event['type']!r} while the body is read")
+                # The client has left: nobody is there to be answered.
+                self._report(scope, INCOMPLETE_BODY.outcome, None, size)
+                return
+            chunk = event.get("body", b"")
+            if type(chunk) is not bytes:
+                chunk = exact_bytes(chunk)
+            size += len(chunk)
+            if size > self._limit:
+                await self._refuse(scope, send, BODY_TOO_LARGE, size)
+                return
+            hashed.update(chunk)
+            if chunks:
+                keep(chunks, chunk)
+            else:
+                chunks.append(chunk)
             more_body = event.get("more_body", False)
-        return None
+        key = keys.matching(hashed, received)
+        if key is None:
+            await self._refuse(scope, send, SIGNATURE_MISMATCH, size)
+            return
+
+        delivery = Delivery(chunks, received, key.key_id)
+        app = self.app
+        if self._once_per_meeting is not None:
+            admission = await self._once_per_meeting.admit(delivery, app)
+            if isinstance(admission, Refusal):
+                await self._refuse(scope, send, admission, size, key.key_id)
+                return
+            app = admission
+        if self._on_verdict is not None or LOGGER.isEnabledFor(DEBUG):  # most often nobody listens
+            self._report(scope, ACCEPTED, None, size, key.key_id)
+        scope = scope.copy()  # filling a copy takes half the time that a display with ** does
+        scope[DELIVERY_KEY] = delivery
+        await app(scope, _replaying(chunks, receive), acknowledging_send(send) if self._acknowledge else send)
 
     async def _refuse(
         self, scope: Scope, send: Send, refusal: Refusal, body_size: int = 0, key_id: str | None = None
     ) -> None:
         """Answer a request that the application will not see."""
-        if refusal is INCOMPLETE_BODY:
-            self._report(scope, refusal.outcome, None, body_size)
-            return  # the client has left: nobody is there to be answered
         self._report(scope, refusal.outcome, refusal.status, body_size, key_id)
         headers = refusal.asgi_headers.copy()  # since layers outside may add to the list
         body = b"" if scope["method"] == "HEAD" else refusal.body
@@ -160,11 +158,11 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         return request.get("method", "GET"), request["path"], str(client[0]) if client else "an unknown client"
 
 
-async def _keys_for(secret: Any) -> tuple[Key, ...]:  # noqa: ANN401 - Secrets, None, or an awaitable of either
+async def _keys_for(secret: Any) -> Keys | None:  # noqa: ANN401 - Secrets, None, or an awaitable of either
     """Prepare the keys for what the user's callable returned; none where it knows nobody."""
     if hasattr(secret, "__await__"):
         secret = await secret
-    return () if secret is None else keys_from(secret)
+    return None if secret is None else keys_from(secret)
 
 
 def _replaying(chunks: list[bytes], receive: Receive) -> Receive:
@@ -173,7 +171,7 @@ def _replaying(chunks: list[bytes], receive: Receive) -> Receive:
     After the body it neither repeats it, nor tells of a disconnect, nor waits by itself: applications listen for
     `http.disconnect` while they answer, and only the server knows of it.
     """
-    remaining = chunks[::-1] or [b""]
+    remaining = chunks[::-1]
 
     async def replay() -> Any:  # noqa: ANN401 - later events are the server's
         if remaining:

@@ -88,36 +88,37 @@ class Guard(ABC, Generic[Application]):
             raise TypeError(f"on_verdict must be callable or None, not {type(on_verdict).__name__}")
         self.app = app
         self._secret_of: Callable[[Any], Any] | None = secret if callable(secret) else None
-        self._keys = () if callable(secret) else keys_from(secret)
+        self._keys = None if callable(secret) else keys_from(secret)
         self._paths = None if paths is None else GuardedPaths(paths)
         self._limit = math.inf if max_body_size is None else max_body_size
+        self._limit_digits = math.inf if max_body_size is None else len(str(max_body_size))
         self._acknowledge = acknowledge
         self._once_per_meeting = None if idempotency_store is None else self._remember_in(idempotency_store)
         self._on_verdict = on_verdict
 
-    def _admit(self, signatures: list[bytes], declared: bytes) -> Refusal | tuple[bytes, int | None]:
+    def _admit(self, signatures: list[bytes], declared: bytes | None) -> Refusal | bytes:
         """Decide what can be decided before the body is read: most strangers end here, at no cost in memory.
 
         Args:
             signatures: the value of each field `X-MG-Signature`.
-            declared: the declared length, empty where there is none.
+            declared: the declared length; none, or an empty one, is no declaration.
 
         Returns:
-            The received signature and the declared length in bytes; or the reason to refuse the request.
+            The received signature, or the reason to refuse the request.
         """
         if len(signatures) != 1:
             return REPEATED_SIGNATURE if signatures else MISSING_SIGNATURE
         received = parse_signature(signatures[0])
         if received is None:
             return MALFORMED_SIGNATURE
-        if not declared:
-            return received, None
-        length = parse_length(declared)
-        if length is None:
-            return INVALID_LENGTH
-        if length > self._limit:
-            return BODY_TOO_LARGE
-        return received, length
+        # What has fewer digits than the limit is under it: the usual length need not be read to tell.
+        if declared and not (declared.isdigit() and len(declared) < self._limit_digits):
+            length = parse_length(declared)
+            if length is None:
+                return INVALID_LENGTH
+            if length > self._limit:
+                return BODY_TOO_LARGE
+        return received
 
     @staticmethod
     @abstractmethod

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware.errors import ConfigurationError
-from mg_middleware.signature import Key
+from mg_middleware.signature import Key, KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
+
+    from mg_middleware.signature import Keys
 
     Secret: TypeAlias = str | bytes
     Secrets: TypeAlias = Secret | Sequence[Secret] | Mapping[str, Secret | Sequence[Secret]]
@@ -27,29 +29,29 @@ SECRET_FILE_VARIABLE = "MEETGEEK_WEBHOOK_SECRET_FILE"  # noqa: S105 - the name o
 _BLANK_BYTES = b"\0\t\n\r "
 
 
-def keys_from(secret: Secrets | None) -> tuple[Key, ...]:
-    """Prepare the keys for a secret, for several, or for several with names.
+def keys_from(secret: Secrets | None) -> Keys:
+    """Prepare the key for a secret, or the keys for several, with names or without.
 
     Args:
         secret: what the middleware takes as `secret`, but a callable; `None` means the environment variable
             `MEETGEEK_WEBHOOK_SECRET`, else the file named by `MEETGEEK_WEBHOOK_SECRET_FILE`.
 
     Returns:
-        At least one key, in the order given.
+        A `Key`, or a `KeyRing` of several in the order given.
 
     Raises:
         ConfigurationError: a secret is empty or blank, none is given, or the file cannot be read.
         TypeError: a secret or a name is of another type.
     """
     if secret is None:
-        return (_key(secret_from_environment()),)
+        return _key(secret_from_environment())
     if isinstance(secret, Mapping):
         keys = tuple(key for key_id, secrets in secret.items() for key in _keys_named(key_id, secrets))
     else:
         keys = tuple(_key(one) for one in _each(secret))
     if not keys:
         raise ConfigurationError("no secret is given: the collection of secrets is empty")
-    return keys
+    return keys[0] if len(keys) == 1 else KeyRing(keys)  # a ring of one would take longer
 
 
 def _keys_named(key_id: object, secrets: Secret | Sequence[Secret]) -> tuple[Key, ...]:

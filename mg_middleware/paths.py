@@ -11,6 +11,7 @@ Nearly every real path is spelt plainly, though, and all readings of it agree: o
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from urllib.parse import unquote
 
 from mg_middleware.errors import ConfigurationError
@@ -25,6 +26,10 @@ _LONGEST_READ = 2048
 
 # Route patterns, dot segments and URLs: they would be compared letter by letter, and guard nothing.
 _NO_PATH = re.compile(r"[*?#<>{}]|^[^/]*:|(?:^|/)\.\.(?:/|$)")
+
+# For how many requests the answer is remembered, since most are for the same few paths: asking the patterns takes twice
+# as long. Servers bound the length of a path, most at 8 or 64 KiB.
+_REMEMBERED = 256
 
 # One for a server that decodes less than all (cheroot leaves %2F), one for what was encoded twice, one to spare.
 _DECODING_ROUNDS = 3
@@ -51,6 +56,12 @@ class GuardedPaths:
     Args:
         paths: A path such as `"/webhooks/meetgeek"`, or several. `"/"` includes everything.
 
+    Attributes:
+        includes: Tells whether a request is guarded, however its path is spelt. It takes `scope["path"]` or `PATH_INFO`
+            as the server gives it, and the mount: `scope["root_path"]` or `SCRIPT_NAME`. The path may begin with the
+            mount or not: by the ASGI specification it does, by PEP 3333 it does not, and servers differ. It is not for
+            finding a handler: it says yes to paths that no router knows.
+
     Raises:
         ConfigurationError: There is no path, or one is blank, a URL, or a route pattern.
         TypeError: A path is not a `str`.
@@ -61,34 +72,21 @@ class GuardedPaths:
         if not prefixes:
             raise ConfigurationError("paths is empty: nothing would be guarded; to guard everything, leave paths out")
         guarded = "|".join(re.escape(prefix.rstrip("/")) for prefix in prefixes)
-        # To be asked first: None for a plain path elsewhere, as most are. It is one call into C; a method in between
-        # would double its time. Asked this way round, the usual answer needs no match object.
-        self.may_include: Callable[[str], re.Match[str] | None] = re.compile(
-            rf"(?i:{guarded})(?:/|\Z)|(?!{_PLAIN_PATH}\Z)"
-        ).match
+        # To be asked first: None for a plain path elsewhere, as most are. Asked this way round, the usual answer needs
+        # no match object.
+        self._may_include = re.compile(rf"(?i:{guarded})(?:/|\Z)|(?!{_PLAIN_PATH}\Z)").match
         self._prefixes = prefixes
+        self.includes: Callable[[str, str], bool] = lru_cache(_REMEMBERED)(self._includes)
 
-    def includes(self, path: str, mount: str) -> bool:
-        """Tell whether a request is guarded, however its path is spelt.
-
-        Not for finding a handler: it says yes to paths that no router knows.
-
-        Args:
-            path: `scope["path"]` or `PATH_INFO`, as the server gives it.
-            mount: `scope["root_path"]` or `SCRIPT_NAME`. The path may begin with it or not: by the ASGI specification
-                it does, by PEP 3333 it does not, and servers differ.
-
-        Returns:
-            True if the request must be verified.
-        """
-        found = self.may_include(path)
+    def _includes(self, path: str, mount: str) -> bool:
+        found = self._may_include(path)
         if found is None:
             if not mount:
                 return False
             # What is below asks of every reading, asked of the only one that plain spelling leaves.
             lowered, mounted_at = mount.lower(), mount.rstrip("/")
             rest = _behind(lowered, path.lower())
-            if not any(map(self.may_include, (mounted_at + path, rest, mounted_at + rest, _behind(lowered, rest)))):
+            if not any(map(self._may_include, (mounted_at + path, rest, mounted_at + rest, _behind(lowered, rest)))):
                 return False
         elif found.end():
             return True  # one of ours, spelt as it was given: for an odd spelling nothing but a look-ahead matches
@@ -114,7 +112,7 @@ def _prefix_of(path: object) -> str:
         raise TypeError(f"paths takes str, not {type(path).__name__}")
     if not path.strip():
         raise ConfigurationError("paths holds a blank path; to guard everything, leave paths out")
-    decoded = unquote(path)
+    decoded = _decode(path)  # as the paths are that it is compared with
     if _NO_PATH.search(decoded):
         raise ConfigurationError(f"paths takes plain paths, not patterns, dot segments or URLs: {path!r}")
     return _canonical(decoded)
@@ -158,7 +156,7 @@ def _canonical(text: str) -> str:
         # Where the host ends depends on the reader: like "..", it may take away any number of segments.
         text = _SCHEME.sub("/../", text, count=1)
     # "@@name" is how Pyramid's traversal spells a view called "name".
-    segments = [segment for segment in text.replace("/@@", "/").split("/") if segment not in {"", "."}]
+    segments = [segment for segment in f"/{text}".replace("/@@", "/").split("/") if segment not in {"", "."}]
     return "/".join(("", *segments, ""))
 
 

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _hashlib import HASH
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    # Both are used in the same way: what `begin` gives is updated, and handed back to the same object.
+    Keys: TypeAlias = "Key | KeyRing"
 
 _HEXADECIMAL = b"0123456789abcdef"
 _LENGTH = 64
@@ -46,9 +51,13 @@ class Key:
     Args:
         secret: the shared secret.
         key_id: the name under which the user knows it, or `None`.
+
+    Attributes:
+        begin: gives a hash for one body, to be updated with its chunks.
+        key_id: the name.
     """
 
-    __slots__ = ("inner", "key_id", "outer")
+    __slots__ = ("_begin_outer", "begin", "key_id")
 
     def __init__(self, secret: bytes, key_id: str | None = None) -> None:
         inner = sha256()
@@ -56,31 +65,72 @@ class Key:
             secret = sha256(secret).digest()
         padded = secret.ljust(inner.block_size, b"\0")
         inner.update(padded.translate(_INNER_PAD))
-        self.inner: HASH = inner
-        self.outer: HASH = sha256(padded.translate(_OUTER_PAD))
+        self.begin: Callable[[], HASH] = inner.copy
+        self._begin_outer = sha256(padded.translate(_OUTER_PAD)).copy
         self.key_id: str | None = key_id
 
-    def signature(self, inner: HASH) -> str:
-        """Finish the HMAC of a body that a copy of `inner` has gone through."""
-        outer = self.outer.copy()
-        outer.update(inner.digest())
+    def signature(self, hashed: Any) -> str:  # noqa: ANN401 - see Keys
+        """Finish the HMAC of a body.
+
+        Args:
+            hashed: what `begin` gave, updated with the whole body.
+        """
+        outer = self._begin_outer()
+        outer.update(hashed.digest())
         return outer.hexdigest()
 
+    def matching(self, hashed: Any, received: bytes) -> Key | None:  # noqa: ANN401 - see Keys
+        """Compare what was received with what this key expects, in constant time: the only place that compares.
 
-def matching_key(hashes: list[tuple[Key, HASH]], received: bytes) -> Key | None:
-    """Compare what was received with what each key expects, in constant time: the only place that compares.
+        Args:
+            hashed: what `begin` gave, updated with the whole body.
+            received: the signature as `parse_signature` gives it.
 
-    Every key is tried whichever matches, so that the time tells nothing of which one did.
+        Returns:
+            This key, if it matches.
+        """
+        return self if compare_digest(self.signature(hashed).encode(), received) else None
+
+
+class Hashes:
+    """The hashes of one body under several keys, updated together."""
+
+    __slots__ = ("each",)
+
+    def __init__(self, each: list[HASH]) -> None:
+        self.each: list[HASH] = each
+
+    def update(self, chunk: bytes) -> None:
+        """Take in the next bytes of the body."""
+        for hashed in self.each:
+            hashed.update(chunk)
+
+
+class KeyRing:
+    """Several keys, of which any may match and the first one signs.
 
     Args:
-        hashes: each key of which any may match, with a copy of its `inner` that the whole body has gone through.
-        received: the signature as `parse_signature` gives it.
-
-    Returns:
-        The first key that matches, or `None`.
+        keys: the keys, one at least.
     """
-    matching = None
-    for key, inner in hashes:
-        if compare_digest(key.signature(inner).encode(), received) and matching is None:
-            matching = key
-    return matching
+
+    __slots__ = ("keys",)
+
+    def __init__(self, keys: tuple[Key, ...]) -> None:
+        self.keys: tuple[Key, ...] = keys
+
+    def begin(self) -> Hashes:
+        """Begin the hashes of one body, to be updated with its chunks."""
+        return Hashes([key.begin() for key in self.keys])
+
+    def signature(self, hashed: Any) -> str:  # noqa: ANN401 - see Keys
+        """Finish the HMAC under the first key; see `Key.signature`."""
+        return self.keys[0].signature(hashed.each[0])
+
+    def matching(self, hashed: Any, received: bytes) -> Key | None:  # noqa: ANN401 - see Keys
+        """Find the first key that matches; see `Key.matching`.
+
+        Every key is tried whichever matches, so that the time tells nothing of which one did.
+        """
+        pairs = zip(self.keys, hashed.each, strict=True)
+        found = [key.matching(of_key, received) for key, of_key in pairs]
+        return next(filter(None, found), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mg_middleware.keys import keys_from
-from mg_middleware.signature import matching_key, parse_signature
+from mg_middleware.signature import parse_signature
 
 if TYPE_CHECKING:
     from mg_middleware.keys import Secrets
@@ -27,10 +27,10 @@ def sign(secret: Secrets | None, body: bytes) -> str:
         ConfigurationError: the secret is missing, empty or blank.
         TypeError: the secret or the body is of another type.
     """
-    key = keys_from(secret)[0]
-    inner = key.inner.copy()
-    inner.update(body)
-    return key.signature(inner)
+    keys = keys_from(secret)
+    hashed = keys.begin()
+    hashed.update(body)
+    return keys.signature(hashed)
 
 
 def verify(secret: Secrets | None, body: bytes, signature: object) -> bool:
@@ -51,11 +51,11 @@ def verify(secret: Secrets | None, body: bytes, signature: object) -> bool:
         ConfigurationError: the secret is missing, empty or blank.
         TypeError: the secret or the body is of another type.
     """
-    hashes = [(key, key.inner.copy()) for key in keys_from(secret)]
-    for _, inner in hashes:
-        inner.update(body)
+    keys = keys_from(secret)
+    hashed = keys.begin()
+    hashed.update(body)
     received = parse_signature(_as_bytes(signature))
-    return received is not None and matching_key(hashes, received) is not None
+    return received is not None and keys.matching(hashed, received) is not None
 
 
 def _as_bytes(signature: object) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from io import BytesIO
+from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware.acknowledgement import acknowledging_answer
-from mg_middleware.body import Body
+from mg_middleware.body import exact_bytes, keep
 from mg_middleware.delivery import DELIVERY_KEY, Delivery
-from mg_middleware.guard import Guard
+from mg_middleware.guard import LOGGER, Guard, parse_length
 from mg_middleware.keys import keys_from
 from mg_middleware.refusals import (
     BODY_TOO_LARGE,
@@ -21,13 +22,13 @@ from mg_middleware.refusals import (
 from mg_middleware.verdict import ACCEPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment  # noqa: F401 - named in the class's base
 
     from mg_middleware.idempotency.store import IdempotencyStore
     from mg_middleware.idempotency.wsgi import OncePerMeeting
     from mg_middleware.paths import GuardedPaths
-    from mg_middleware.signature import Key
+    from mg_middleware.signature import Keys
 
 # How much is asked of the server at once, in bytes, where neither the limit nor the declared length is less: it may set
 # so much memory aside.
@@ -53,18 +54,18 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request (PEP 3333, "The Application/Framework Side")."""
-        if self._paths is not None and not self._is_guarded(environ, self._paths):
+        paths = self._paths
+        if paths is not None and not _is_guarded(environ, paths):
             return self.app(environ, start_response)
 
         signature: str | None = environ.get("HTTP_X_MG_SIGNATURE")
         # PEP 3333 has Latin-1 here; "?", for what a server puts there against it, is no digit. Servers join repeated
         # fields with a comma, or glue them: neither is a signature.
-        declared: str = environ.get("CONTENT_LENGTH") or ""
-        signatures = [] if signature is None else [signature.encode("latin-1", "replace")]
-        admitted = self._admit(signatures, declared.encode("latin-1", "replace"))
-        if isinstance(admitted, Refusal):
-            return self._refuse(environ, start_response, admitted)
-        received, length = admitted
+        declared = (environ.get("CONTENT_LENGTH") or "").encode("latin-1", "replace")
+        received = self._admit([] if signature is None else [signature.encode("latin-1", "replace")], declared)
+        if isinstance(received, Refusal):
+            return self._refuse(environ, start_response, received)
+        length = parse_length(declared)
         # The flag counts by its truth, not its presence: cheroot and gevent set it to False.
         terminated = bool(environ.get("wsgi.input_terminated"))
         if environ.get("HTTP_TRANSFER_ENCODING"):
@@ -73,29 +74,30 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
                 return self._refuse(environ, start_response, LENGTH_REQUIRED)
             length = None  # void beside Transfer-Encoding (RFC 9112, section 6.3)
         keys = self._keys if self._secret_of is None else _keys_for(self._secret_of(environ))
-        if not keys:
+        if keys is None:
             return self._refuse(environ, start_response, UNKNOWN_SENDER)
 
-        body = Body(keys, self._limit)
-        refusal = self._read(environ["wsgi.input"], body, length, terminated=terminated)
+        hashed = keys.begin()
+        chunks, size, refusal = self._read(environ["wsgi.input"], hashed.update, length, terminated=terminated)
         if refusal is not None:
-            return self._refuse(environ, start_response, refusal, body.size)
-        key = body.matching_key(received)
+            return self._refuse(environ, start_response, refusal, size)
+        key = keys.matching(hashed, received)
         if key is None:
-            return self._refuse(environ, start_response, SIGNATURE_MISMATCH, body.size)
+            return self._refuse(environ, start_response, SIGNATURE_MISMATCH, size)
 
-        delivery = Delivery(body.chunks, body.size, received.decode(), key.key_id)
+        delivery = Delivery(chunks, received, key.key_id)
         app = self.app
         if self._once_per_meeting is not None:
             admission = self._once_per_meeting.admit(delivery, app)
             if isinstance(admission, Refusal):
-                return self._refuse(environ, start_response, admission, body.size, key.key_id)
+                return self._refuse(environ, start_response, admission, size, key.key_id)
             app = admission
-        self._report(environ, ACCEPTED, None, body.size, key.key_id)
+        if self._on_verdict is not None or LOGGER.isEnabledFor(DEBUG):  # most often nobody listens
+            self._report(environ, ACCEPTED, None, size, key.key_id)
         environ = environ.copy()  # filling a copy takes half the time that a display with ** does
         environ["wsgi.input"] = BytesIO(delivery.body)
         environ["wsgi.input_terminated"] = True
-        environ["CONTENT_LENGTH"] = str(body.size)
+        environ["CONTENT_LENGTH"] = str(size)
         environ[DELIVERY_KEY] = delivery
         # Frameworks differ in which of these fields they go by: only the length without the encoding suits them all.
         environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -103,34 +105,35 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
             return acknowledging_answer(app, environ, start_response)
         return app(environ, start_response)
 
-    @staticmethod
-    def _is_guarded(environ: WSGIEnvironment, paths: GuardedPaths) -> bool:
-        path: str = environ.get("PATH_INFO", "")
-        if paths.includes(path, environ.get("SCRIPT_NAME", "")):
-            return True
-        # Pyramid's traversal puts this header before the path, whoever sent it.
-        return "HTTP_X_VHM_ROOT" in environ and paths.includes(environ["HTTP_X_VHM_ROOT"] + path, "")
-
-    def _read(self, stream: InputStream, body: Body, length: int | None, *, terminated: bool) -> Refusal | None:
-        """Read the body to its end; a refusal if it ends early, or if it is over the limit.
+    def _read(
+        self, stream: InputStream, update: Callable[[bytes], object], length: int | None, *, terminated: bool
+    ) -> tuple[list[bytes], int, Refusal | None]:
+        """Read the body to its end: its pieces, its size, and a refusal if it ends early or is over the limit.
 
         `read(size)` is the only way that every server's stream has: without a size it may wait for ever. A stream that
         the server ends is read to its end, any other never past the declared length.
         """
+        chunks: list[bytes] = []
+        size = 0
         expected = length or 0
         end = self._limit + 1 if terminated else expected  # one byte over the limit tells that it is too much
-        while body.size < end:
-            remaining = end - body.size
+        while size < end:
+            remaining = end - size
             try:
                 chunk = stream.read(_READ_SIZE if remaining > _READ_SIZE else int(remaining))
             except _read_errors():
-                return INCOMPLETE_BODY
+                return chunks, size, INCOMPLETE_BODY
             if not chunk:
                 break
-            if not body.add(chunk):
-                return BODY_TOO_LARGE
+            if type(chunk) is not bytes:
+                chunk = exact_bytes(chunk)
+            size += len(chunk)
+            if size > self._limit:
+                return chunks, size, BODY_TOO_LARGE
+            update(chunk)
+            keep(chunks, chunk)
         # Most servers tell of a client that left by nothing but a short body.
-        return INCOMPLETE_BODY if body.size < expected else None
+        return chunks, size, INCOMPLETE_BODY if size < expected else None
 
     def _refuse(
         self,
@@ -143,11 +146,12 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         """Answer a request that the application will not see."""
         self._report(environ, refusal.outcome, refusal.status, body_size, key_id)
         headers = refusal.wsgi_headers.copy()  # since layers outside may add to the list
-        if environ["REQUEST_METHOD"] == "HEAD":
+        if environ.get("REQUEST_METHOD") == "HEAD":
             # Many servers would send a body, and a length that does not fit what is sent is an error to some layers.
+            # One empty piece, since for none at all waitress sends the end of a chunked body.
             headers = [(name, value) for name, value in headers if name != "Content-Length"]
             start_response(refusal.wsgi_status, headers)
-            return []
+            return [b""]
         start_response(refusal.wsgi_status, headers)
         return [refusal.body]
 
@@ -160,19 +164,28 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
     @staticmethod
     def _describe(request: WSGIEnvironment) -> tuple[str, str, str]:
         client = request.get("REMOTE_ADDR") or "an unknown client"
-        return request["REQUEST_METHOD"], request.get("PATH_INFO", ""), client
+        # uWSGI leaves the method out where the request line is no request line.
+        return request.get("REQUEST_METHOD", ""), request.get("PATH_INFO", ""), client
+
+
+def _is_guarded(environ: WSGIEnvironment, paths: GuardedPaths) -> bool:
+    path: str = environ.get("PATH_INFO", "")
+    if paths.includes(path, environ.get("SCRIPT_NAME", "")):
+        return True
+    # Pyramid's traversal puts this header before the path, whoever sent it.
+    return "HTTP_X_VHM_ROOT" in environ and paths.includes(environ["HTTP_X_VHM_ROOT"] + path, "")
 
 
 def _read_errors() -> tuple[type[Exception], ...]:
     """Name the errors by which servers tell of a client that left or broke the framing."""
     from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 - needed only once a read has failed
 
-    return OSError, ValueError, ClientDisconnected
+    return OSError, ValueError, OverflowError, ClientDisconnected
 
 
-def _keys_for(secret: Any) -> tuple[Key, ...]:  # noqa: ANN401 - Secrets or None, or an awaitable by mistake
+def _keys_for(secret: Any) -> Keys | None:  # noqa: ANN401 - Secrets or None, or an awaitable by mistake
     """Prepare the keys for what the user's callable returned; none where it knows nobody."""
     if hasattr(secret, "__await__"):
         getattr(secret, "close", str)()  # a coroutine left alone would warn later, out of place
         raise TypeError("the callable given as secret is async, which a WSGI application cannot wait for")
-    return () if secret is None else keys_from(secret)
+    return None if secret is None else keys_from(secret)

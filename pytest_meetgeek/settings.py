@@ -165,7 +165,7 @@ def load_app(config: pytest.Config) -> object:
     try:
         return load(app)
     except TargetError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def app_module(config: pytest.Config) -> str | None:
@@ -191,7 +191,7 @@ def watching_spy(config: pytest.Config) -> Spy:
         try:
             spy.watch(handler)
         except (TargetError, TypeError) as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
     return spy
 
 

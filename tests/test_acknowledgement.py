@@ -8,7 +8,7 @@ from cases import SECRET, SUCCEEDED, signed
 from exchange import Connection, StartResponse, body_from, each, http_scope, request_events, run, wsgi_environ
 from werkzeug.wsgi import FileWrapper
 
-from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware
+from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, delivery_of
 
 SUCCESSES = [200, 201, 202, 203, 204, 206, 207, 226, 299]
 OTHER_STATUSES = [199, 300, 301, 304, 400, 401, 404, 409, 422, 429, 500, 502, 503]
@@ -281,6 +281,14 @@ class TestWSGI:
     )
     def test_whatever_the_answer_consists_of(self, chunks):
         assert Server(answering("202 Accepted", [], chunks)).answer == (200, [PLAIN, EMPTY], b"")
+
+    def test_the_application_finds_the_delivery(self):
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            assert delivery_of(environ).body == SUCCEEDED
+            return []
+
+        assert Server(app).answer.status == 200
 
     def test_fields_that_describe_the_dropped_bytes_go(self):
         headers = [("Content-Type", "a/b"), *fields_in_two_letter_cases(DROPPED)]

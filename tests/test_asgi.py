@@ -2,6 +2,7 @@
 
 import contextvars
 import logging
+from array import array
 
 import anyio
 import pytest
@@ -504,6 +505,13 @@ class TestScope:
         assert connection.answer.body == SUCCEEDED
         connection = await handled(middleware, scope | {"headers": [], "client": None})
         assert connection.answer.status == 401
+        connection = await handled(middleware, scope | {"headers": [], "path": "/" + PATH})
+        assert connection.answer.status == 401
+
+    async def test_the_mount_counts_as_part_of_the_path(self):
+        middleware = MeetGeekASGIMiddleware(Recorder(echo), SECRET, paths=PATH)
+        connection = await handled(middleware, http_scope(root_path="/webhooks", path="/meetgeek"))
+        assert connection.answer.status == 401
 
     async def test_the_applications_send_is_the_servers_own(self):
         app = Recorder()
@@ -817,13 +825,20 @@ def test_no_event_loop_is_needed():
     assert receiver.ask(signed(FAILED), FAILED).status == 200
 
 
+def test_the_items_of_a_wide_buffer_are_counted_in_bytes():
+    body = array("I", [1, 2, 3])
+    verdicts = []
+    middleware = MeetGeekASGIMiddleware(echo, SECRET, on_verdict=verdicts.append)
+    connection = Connection(*request_events(memoryview(body)))
+    run(middleware(http_scope(signed(body.tobytes())), connection.receive, connection.send))
+    assert [(verdict.outcome, verdict.body_size) for verdict in verdicts] == [("accepted", len(body.tobytes()))]
+    assert connection.answer.body == body.tobytes()
+
+
 def test_the_body_is_hashed_as_it_arrives(monkeypatch):
     hashed = []
 
     class Hash:
-        def copy(self):
-            return self
-
         def update(self, chunk):
             hashed.append(len(chunk))
 
@@ -831,7 +846,7 @@ def test_the_body_is_hashed_as_it_arrives(monkeypatch):
             return b""
 
     middleware = MeetGeekASGIMiddleware(echo, SECRET)
-    monkeypatch.setattr(middleware._keys[0], "inner", Hash())  # noqa: SLF001 - to see what is hashed, and when
+    monkeypatch.setattr(middleware._keys, "begin", Hash)  # noqa: SLF001 - to see what is hashed, and when
     connection = Connection(*request_events(b"x" * 3, b"y" * 5, b"z" * 7))
     seen = []
 

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 from cases import FAILED, GENUINE, SUCCEEDED
 
-from mg_middleware import AnalysisFailed, AnalysisSucceeded, Delivery, delivery_of, events
+from mg_middleware import AnalysisFailed, AnalysisSucceeded, Delivery, delivery, delivery_of
 
 SIGNATURE = GENUINE.decode()
 
 
 def delivery_with(*chunks, key_id=None):
-    return Delivery(list(chunks), sum(map(len, chunks)), SIGNATURE, key_id)
+    return Delivery(list(chunks), SIGNATURE.encode(), key_id)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_body_of_one_chunk_is_not_copied():
 
 def test_joining_leaves_the_chunks_to_whom_they_belong():
     chunks = [b"in ", b"two"]
-    assert Delivery(chunks, 6, SIGNATURE, None).body == b"in two"
+    assert Delivery(chunks, SIGNATURE.encode(), None).body == b"in two"
     assert chunks == [b"in ", b"two"]
 
 
@@ -56,10 +56,10 @@ def test_the_event_is_parsed_once_and_not_before_it_is_asked_for(monkeypatch):
         parsed.append(body)
         return AnalysisFailed()
 
-    monkeypatch.setattr(events, "parse_event", parse_event)
-    delivery = delivery_with(FAILED)
+    monkeypatch.setattr(delivery, "_event_parser", lambda: parse_event)
+    received = delivery_with(FAILED)
     assert parsed == []
-    assert delivery.event is delivery.event
+    assert received.event is received.event
     assert parsed == [FAILED]
 
 

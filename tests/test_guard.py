@@ -426,7 +426,8 @@ class TestSecrets:
 
 
 WRONG_OPTIONS = {
-    "app": ({"app": None}, TypeError, "app must be an application, not an object of type NoneType"),
+    "no app": ({"app": None}, TypeError, "app must be an application, not an object of type NoneType"),
+    "an app of text": ({"app": "shop:app"}, TypeError, "app must be an application, not an object of type str"),
     "a limit of text": ({"max_body_size": "1"}, TypeError, "max_body_size must be an int or None, not str"),
     "a float limit": ({"max_body_size": 1.0}, TypeError, "max_body_size must be an int or None, not float"),
     "a limit of true": ({"max_body_size": True}, TypeError, "max_body_size must be an int or None, not bool"),
@@ -630,15 +631,6 @@ class TestLog:
         receiver_class().ask([], method="M" * length, path="p" * length, client=("c" * length, 1))
         method, path, client = (letter * shown + "..." * (length > shown) for letter in "Mpc")
         assert logged() == [("WARNING", f"refused {method} {path} from {client}: missing_signature")]
-
-    @on_each_refusal
-    def test_no_line_shows_secret_signature_or_body(self, receiver_class, caplog, case):
-        with caplog.at_level(logging.DEBUG, "mg_middleware"):
-            receiver_class(**case.options).ask(case.fields, *case.chunks)
-            receiver_class().ask(signed(SUCCEEDED), SUCCEEDED)
-        text = "".join(f"{vars(record)}" for record in caplog.records)
-        for word in (SECRET, GENUINE.decode(), "analyzed"):
-            assert word not in text
 
 
 @pytest.mark.parametrize("value", each(INVALID_LENGTHS))

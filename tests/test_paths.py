@@ -2,6 +2,8 @@
 
 import string
 import time
+import tracemalloc
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given
@@ -71,6 +73,7 @@ WEBHOOK = "/webhooks/meetgeek"
         pytest.param("/webhook\u017f/meetgee\u212a", id="long s and Kelvin sign"),
         pytest.param("/webhook\xc5\xbf/meetgeek", id="long s of a WSGI server"),
         pytest.param("/webhooks/@@meetgeek", id="view of Pyramid's traversal"),
+        pytest.param("@@webhooks/meetgeek", id="view of Pyramid's traversal, no slash at the beginning"),
         pytest.param("x:/Web\nhooks%252Fmeet%FFgeek;v=1/..", id="many at once"),
     ],
 )
@@ -298,3 +301,27 @@ def test_what_is_below_a_guarded_path_is_guarded_whatever_follows(text, mount):
     guarded = GuardedPaths(WEBHOOK)
     assert guarded.includes(f"{WEBHOOK}/{text}", "")
     assert guarded.includes(f"{mount}{WEBHOOK}/{text}", mount)
+
+
+def test_strangers_cannot_fill_the_memory_with_paths():
+    guarded = GuardedPaths(WEBHOOK)
+    length, count = 10_000, 2_000
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            assert not guarded.includes(f"/{number:0{length}}", "")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < length * count / 5
+
+
+@given(path=st.text("/%25aAoO41;.@\\\u0130 \n", max_size=12))
+@example(path="/a%2541")  # "%25" is the percent sign
+def test_a_path_that_may_be_given_is_guarded_as_it_is_given(path):
+    try:
+        guarded = GuardedPaths(path)
+    except ConfigurationError:
+        return
+    for spelling in (path, f"/{path}", unquote(path), f"//{unquote(path)}"):
+        assert guarded.includes(spelling, "")

@@ -144,7 +144,7 @@ def test_the_handler_reads_the_events():
     assert {names["AnalysisFailed"], names["AnalysisSucceeded"]} == {AnalysisFailed, AnalysisSucceeded}
     meetgeek = MeetGeek(SECRET, seed="readme")
     for request in (meetgeek.analyzed("a meeting"), meetgeek.failed()):
-        delivery = Delivery([request.body], len(request.body), "", None)
+        delivery = Delivery([request.body], b"", None)
         anyio.run(names["meetgeek"], {"meetgeek.delivery": delivery})
     assert processed == ["a meeting"]
 

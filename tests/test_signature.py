@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mg_middleware import signature
-from mg_middleware.signature import Key, matching_key, parse_signature
+from mg_middleware.signature import Key, KeyRing, parse_signature
 
 # RFC 4231, section 4: key, data, HMAC-SHA-256. The fifth is given there to 128 bits only.
 RFC_4231 = {
@@ -94,10 +94,10 @@ def output_of(*command, entered=b""):
 
 
 def hash_of(key, *chunks):
-    inner = key.inner.copy()
+    hashed = key.begin()
     for chunk in chunks:
-        inner.update(chunk)
-    return inner
+        hashed.update(chunk)
+    return hashed
 
 
 def signature_by(secret, *chunks):
@@ -196,6 +196,12 @@ def test_no_other_byte_is_a_digit(byte):
     assert parse_signature(b"0" * 31 + byte + b"0" * 32) is None
 
 
+@pytest.mark.parametrize("byte", [bytes([byte]) for byte in range(256) if byte not in b" \t"])
+def test_no_other_byte_is_taken_off(byte):
+    assert parse_signature(PADDED_SIGNATURES["none"] + byte) is None
+    assert parse_signature(byte + PADDED_SIGNATURES["none"]) is None
+
+
 def compared(monkeypatch, keys, received):
     """Which key matches, and what the comparison was called with."""
     calls = []
@@ -205,7 +211,7 @@ def compared(monkeypatch, keys, received):
         return hmac.compare_digest(left, right)
 
     monkeypatch.setattr(signature, "compare_digest", compare_digest)
-    return matching_key([(key, hash_of(key, SUCCEEDED)) for key in keys], received), calls
+    return keys.matching(hash_of(keys, SUCCEEDED), received), calls
 
 
 @pytest.mark.parametrize("position", [0, 1, 2, None], ids=["first", "middle", "last", "none"])
@@ -214,17 +220,25 @@ def test_every_key_is_compared_whichever_matches(monkeypatch, position):
     keys = tuple(Key(secret) for secret in secrets)
     expected = [signature_by(secret, SUCCEEDED).encode() for secret in secrets]
     received = b"0" * 64 if position is None else expected[position]
-    matching, calls = compared(monkeypatch, keys, received)
+    matching, calls = compared(monkeypatch, KeyRing(keys), received)
     assert matching is (None if position is None else keys[position])
     assert calls == [(one, received) for one in expected]
 
 
 def test_the_first_of_two_equal_keys_matches(monkeypatch):
     keys = (Key(b"same", "first"), Key(b"same", "second"))
-    matching, calls = compared(monkeypatch, keys, signature_by(b"same", SUCCEEDED).encode())
+    matching, calls = compared(monkeypatch, KeyRing(keys), signature_by(b"same", SUCCEEDED).encode())
     assert matching is keys[0]
     assert len(calls) == 2
 
 
-def test_no_key_matches_nothing(monkeypatch):
-    assert compared(monkeypatch, (), b"0" * 64) == (None, [])
+@pytest.mark.parametrize("right", [True, False])
+def test_one_key_is_compared_once(monkeypatch, right):
+    expected = signature_by(b"only", SUCCEEDED).encode()
+    key, received = Key(b"only"), expected if right else b"0" * 64
+    assert compared(monkeypatch, key, received) == (key if right else None, [(expected, received)])
+
+
+def test_the_first_of_several_keys_signs():
+    ring = KeyRing((Key(b"first"), Key(b"second")))
+    assert ring.signature(hash_of(ring, SUCCEEDED)) == signature_by(b"first", SUCCEEDED)

@@ -201,7 +201,7 @@ class Laboratory:
 
 
 def _delivery_in(request: WebhookRequest) -> Delivery:
-    return Delivery([request.body], len(request.body), request.signature or "", None)
+    return Delivery([request.body], (request.signature or "").encode(), None)
 
 
 def _time(run: Callable[[], object]) -> float:

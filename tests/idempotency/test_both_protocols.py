@@ -193,8 +193,10 @@ def test_a_store_that_fails_is_logged_and_the_event_is_processed(protocol, caplo
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("mg_middleware", "ERROR")
     message = record.getMessage()
-    assert broken in message
-    assert "No space left on device" in message
+    assert message == (
+        f"the idempotency store failed to {broken}: OSError: [Errno 28] No space left on device; "
+        "the event is processed, perhaps more than once"
+    )
     assert record.exc_info is None
     for hidden in (SECRET, "m-secret", signature(succeeded("m-secret"))):
         assert hidden not in message
@@ -209,6 +211,20 @@ def test_a_store_that_answers_nonsense_has_failed(protocol, caplog):
     guarded = protocol.guard(handler, idempotency_store=Nonsense(MemoryStore(), None))
     assert protocol.deliver(guarded, succeeded()).body == b"done"
     assert "must return a Claim, not bool" in caplog.text
+
+
+def test_a_store_that_answers_an_awaitable_unasked_is_told_what_to_say(protocol, caplog):
+    class Later:
+        def __await__(self):
+            raise AssertionError("nobody awaits this")
+
+    class Unasked(BrokenStore):
+        def claim(self, key):
+            return Later()
+
+    guarded = protocol.guard(Handler(), idempotency_store=Unasked(MemoryStore(), None))
+    assert protocol.deliver(guarded, succeeded()).body == b"done"
+    assert 'not Later; a store whose plain methods return awaitables has the attribute execution = "asyn' in caplog.text
 
 
 def test_a_store_full_of_live_claims_is_logged_and_the_event_is_processed(protocol, caplog):
@@ -238,7 +254,8 @@ def test_what_is_no_store_is_refused(protocol):
         def claim(self, key): ...
 
     for wrong in (OnlyClaims(), "redis://127.0.0.1", {}):
-        with pytest.raises(TypeError, match="claim, complete and release"):
+        words = f"^idempotency_store takes an object that can claim, complete and release, not {type(wrong)}$"
+        with pytest.raises(TypeError, match=words):
             protocol.guard(Handler(), idempotency_store=wrong)
 
 

@@ -75,6 +75,37 @@ def test_a_full_store_tells_of_what_it_knows(clock):
     assert store.claim("a") == AlreadyComplete()
 
 
+def test_a_key_that_is_completed_anew_becomes_the_youngest(clock):
+    store = MemoryStore(max_entries=2, ttl=100, lease=10)
+    slow = store.claim("a")
+    clock.let_pass(11)
+    complete(store, "a")
+    clock.let_pass(60)
+    complete(store, "b")
+    clock.let_pass(41)
+    store.complete("a", slow.token)
+    store.claim("c")
+    assert store.claim("a") == AlreadyComplete()
+
+
+def test_at_the_end_of_its_lease_a_claim_has_lapsed_for_every_step(clock):
+    store = MemoryStore(max_entries=1, lease=10)
+    slow = store.claim("a")
+    clock.let_pass(10)
+    assert isinstance(store.claim("b"), Claimed)
+    clock.let_pass(10)
+    assert isinstance(store.claim("a"), Claimed)
+    clock.let_pass(10)
+    store.complete("a", slow.token)
+    assert store.claim("a") == AlreadyComplete()
+
+
+def test_a_hundred_thousand_keys_are_held_by_default():
+    store = MemoryStore()
+    complete(store, *map(str, range(100_001)))
+    assert len(store) == 100_000
+
+
 @pytest.mark.timeout(600)  # seconds by itself, minutes where tracing meets a busy machine
 def test_a_million_entries_take_no_more_memory_than_the_bound():
     store = MemoryStore(max_entries=10_000)
@@ -89,7 +120,14 @@ def test_threads_that_claim_one_key_at_once_get_it_once():
     assert claims_at_once(MemoryStore()).count(Claimed) == 1
 
 
-@pytest.mark.parametrize(("wrong", "error"), [(0, ConfigurationError), (True, TypeError), (1.5, TypeError)])
-def test_a_bound_out_of_its_range_is_refused(wrong, error):
-    with pytest.raises(error, match="max_entries"):
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (0, ConfigurationError, "max_entries must be at least 1, not 0"),
+        (True, TypeError, "max_entries must be an int, not bool"),
+        (1.5, TypeError, "max_entries must be an int, not float"),
+    ],
+)
+def test_a_bound_out_of_its_range_is_refused(wrong, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
         MemoryStore(max_entries=wrong)

@@ -1,5 +1,6 @@
 """What only the Redis store does: clients of every kind, and a server that may go."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -52,6 +53,17 @@ def test_the_options_of_a_url_count(redis_server):
             store.claim("key")
         assert time.monotonic() - begun < 0.9
         client.client_unpause()
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for_twice():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        store = RedisStore(f"redis://127.0.0.1:{server.getsockname()[1]}/0?socket_timeout=0.1")
+        with pytest.raises(redis.TimeoutError):
+            store.claim("key")
+        server.settimeout(0)
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_a_server_that_cannot_be_reached_is_an_error_at_once():
@@ -108,10 +120,21 @@ def test_an_asynchronous_client_takes_the_same_steps(redis_server):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1", "127.0.0.1:6379", "redis://user:pass@host:word", "redis://:hidden/word@127.0.0.1", ""]
+    "url",
+    [
+        "http://127.0.0.1",
+        "127.0.0.1:6379",
+        "redis://user:pass@host:word",
+        "redis://:hidden/word@127.0.0.1",
+        "redis://user:hidden@127.0.0.1?socket_timeout=word",
+        "redis://user:hidden@127.0.0.1?socket_time_out=5",
+        "rediss://user:hidden@127.0.0.1?ssl_cert_reqs=word",
+        "",
+    ],
 )
 def test_a_wrong_url_is_refused_without_showing_it(url):
-    with pytest.raises(ConfigurationError) as raised:
+    words = r"^RedisStore's URL must be a valid redis://, rediss:// or unix:// URL$"
+    with pytest.raises(ConfigurationError, match=words) as raised:
         RedisStore(url)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
@@ -128,12 +151,13 @@ def test_neither_the_store_nor_its_errors_show_the_password():
 
 @pytest.mark.parametrize("wrong", [None, b"redis://127.0.0.1", 6379, redis.Redis])
 def test_what_is_neither_a_url_nor_a_client_is_refused(wrong):
-    with pytest.raises(TypeError, match="RedisStore takes"):
+    words = rf"^RedisStore takes a URL, a redis\.Redis or a redis\.asyncio\.Redis, not {type(wrong).__name__}$"
+    with pytest.raises(TypeError, match=words):
         RedisStore(wrong)
 
 
 def test_a_prefix_that_is_no_text_is_refused():
-    with pytest.raises(TypeError, match="prefix"):
+    with pytest.raises(TypeError, match=r"^prefix must be a str, not NoneType$"):
         RedisStore("redis://127.0.0.1", prefix=None)
 
 
@@ -153,4 +177,4 @@ except ImportError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "mg-middleware[redis]" in done.stdout
+    assert done.stdout == 'RedisStore needs redis-py: pip install "mg-middleware[redis]"\n'

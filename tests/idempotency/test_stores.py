@@ -1,5 +1,8 @@
 """What every store does."""
 
+import sys
+from math import inf, nan
+
 import pytest
 from once_per_meeting import SUCCEEDED
 
@@ -53,10 +56,41 @@ def test_a_completed_key_is_forgotten_after_its_time_to_live(store_kind):
     assert isinstance(store.claim("key"), Claimed)
 
 
+def test_a_completed_key_is_remembered_for_a_day(store_kind):
+    store = store_kind.make()
+    store.complete("key", store.claim("key").token)
+    store_kind.let_pass(86_399)
+    assert store.claim("key") == AlreadyComplete()
+    store_kind.let_pass(1.01)
+    assert isinstance(store.claim("key"), Claimed)
+
+
+def test_a_claim_lapses_after_a_minute(store_kind):
+    store = store_kind.make()
+    store.claim("key")
+    store_kind.let_pass(59)
+    assert isinstance(store.claim("key"), InProgress)
+    store_kind.let_pass(1.01)
+    assert isinstance(store.claim("key"), Claimed)
+
+
+def test_a_lease_may_be_less_than_a_second(store_kind):
+    store = store_kind.make(lease=0.5)
+    store.claim("key")
+    store_kind.let_pass(0.51)
+    assert isinstance(store.claim("key"), Claimed)
+
+
 def test_a_completed_key_without_a_time_to_live_is_never_forgotten(store_kind):
     store = store_kind.make(ttl=None)
     store.complete("key", store.claim("key").token)
     store_kind.let_pass(10**9)
+    assert store.claim("key") == AlreadyComplete()
+
+
+def test_the_longest_time_to_live_serves(store_kind):
+    store = store_kind.make(ttl=10**15)
+    store.complete("key", store.claim("key").token)
     assert store.claim("key") == AlreadyComplete()
 
 
@@ -158,19 +192,43 @@ def test_different_deliveries_never_share_a_key(one, other):
     assert store_key(*one) != store_key(*other)
 
 
+def test_a_key_is_the_same_in_every_version():
+    # A file or a server outlives the version that wrote into it.
+    assert store_key(None, SUCCEEDED, "m") == "c861c191cc8106a1203b8f0a7aa3bfd75d627b7de5ee182720d76645147d0c09"
+    assert store_key("tenant", SUCCEEDED, "m") == "6711f48b2c50dad42dd030fbda98aa350854e08567240fd2149be9ca31d46e0a"
+
+
+RANGE = f"must be more than 0 and at most {10**15} seconds, not"
+NUMBER = "must be a number of seconds, not"
 BAD_OPTIONS = {
-    "no lease": ({"lease": 0}, ConfigurationError),
-    "a negative lease": ({"lease": -1}, ConfigurationError),
-    "an endless lease": ({"lease": float("inf")}, ConfigurationError),
-    "a lease that is no number": ({"lease": float("nan")}, ConfigurationError),
-    "a lease of None": ({"lease": None}, TypeError),
-    "a lease of text": ({"lease": "60"}, TypeError),
-    "no time to live": ({"ttl": 0}, ConfigurationError),
-    "a time to live of True": ({"ttl": True}, TypeError),
+    "no lease": ({"lease": 0}, ConfigurationError, f"lease {RANGE} 0"),
+    "a negative lease": ({"lease": -1}, ConfigurationError, f"lease {RANGE} -1"),
+    "an endless lease": ({"lease": inf}, ConfigurationError, f"lease {RANGE} inf"),
+    "a lease that is no number": ({"lease": nan}, ConfigurationError, f"lease {RANGE} nan"),
+    "a lease of None": ({"lease": None}, TypeError, f"lease {NUMBER} NoneType"),
+    "a lease of text": ({"lease": "60"}, TypeError, f"lease {NUMBER} str"),
+    "no time to live": ({"ttl": 0}, ConfigurationError, f"ttl {RANGE} 0; None is for ever"),
+    "a time to live that no float holds": (
+        {"ttl": 10**400},
+        ConfigurationError,
+        f"ttl {RANGE} {10**400}; None is for ever",
+    ),
+    "a time to live that Redis cannot count": (
+        {"ttl": sys.maxsize},
+        ConfigurationError,
+        f"ttl {RANGE} {sys.maxsize}; None is for ever",
+    ),
+    "a time to live of True": ({"ttl": True}, TypeError, f"ttl {NUMBER} bool"),
 }
 
 
-@pytest.mark.parametrize(("options", "error"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
-def test_an_option_out_of_its_range_is_refused(store_kind, options, error):
-    with pytest.raises(error, match=next(iter(options))):
+@pytest.mark.parametrize(("options", "error", "message"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
+def test_an_option_out_of_its_range_is_refused(store_kind, options, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
         store_kind.make(**options)
+
+
+@pytest.mark.parametrize("wrong", [0, float("inf")])
+def test_who_asks_for_no_end_is_told_how(store_kind, wrong):
+    with pytest.raises(ConfigurationError, match=r"ttl .*; None is for ever"):
+        store_kind.make(ttl=wrong)

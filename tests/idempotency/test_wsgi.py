@@ -7,7 +7,7 @@ import pytest
 import redis.asyncio
 from once_per_meeting import SECRET, CoroutineStore, succeeded, wsgi_answer, wsgi_environ
 
-from mg_middleware import ConfigurationError, MeetGeekWSGIMiddleware, MemoryStore, RedisStore
+from mg_middleware import ConfigurationError, MeetGeekWSGIMiddleware, MemoryStore, RedisStore, delivery_of
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 
 KEY = store_key(None, "File analyzed successfully", "m-1")
@@ -54,6 +54,17 @@ def test_the_key_is_complete_before_the_last_chunk_goes_out():
     store = MemoryStore()
     seen = [(chunk, type(store.claim(KEY))) for chunk in call(guard(starting(Chunks(b"one", b"two")), store))]
     assert seen == [(b"", InProgress), (b"one", InProgress), (b"two", AlreadyComplete)]
+
+
+def test_the_application_finds_the_delivery_under_a_claim():
+    bodies = []
+
+    def application(environ, start_response):
+        bodies.append(delivery_of(environ).body)
+        return starting([])(environ, start_response)
+
+    call(guard(application, MemoryStore()))
+    assert bodies == [succeeded()]
 
 
 def test_an_answer_without_chunks_is_an_answer():
@@ -190,8 +201,12 @@ def test_without_a_claim_the_applications_own_iterable_is_handed_on():
 
 
 def test_an_asynchronous_store_is_refused():
-    with pytest.raises(ConfigurationError, match="CoroutineStore is asynchronous"):
+    with pytest.raises(ConfigurationError) as raised:
         guard(starting([]), CoroutineStore(MemoryStore()))
+    assert str(raised.value) == (
+        "CoroutineStore is asynchronous here, which a WSGI application cannot wait for: "
+        "give a store with plain methods, a RedisStore with a URL or a redis.Redis"
+    )
 
 
 def test_an_asynchronous_redis_client_is_refused():

@@ -1,0 +1,104 @@
+"""Makes the mutants: each is a module of the package with one small fault, as mutmut's operators put them in.
+
+mutmut's own runner keeps all mutants of a function in one file and chooses between them when it is called. That leaves
+out what runs at import (constants, tables, regular expressions, statements in SQL and Lua) and what is decorated
+(properties), so only the operators are taken from there.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from typing import TYPE_CHECKING, NamedTuple
+
+import libcst
+from libcst.metadata import MetadataWrapper
+from mutmut.mutation.file_mutation import MutationVisitor
+from mutmut.mutation.mutators import mutation_operators
+from mutmut.mutation.pragma_handling import IgnoredCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Mutant(NamedTuple):
+    """A module with one fault, and what names the fault whatever else changes in the module."""
+
+    module: str
+    function: str
+    was: str
+    becomes: str
+    code: str
+
+    @property
+    def name(self) -> tuple[str, str, str, str]:
+        return self.module, self.function, self.was, self.becomes
+
+
+def mutants_of(path: Path, module: str) -> Iterator[Mutant]:
+    """Make the mutants of a module, each once."""
+    code = path.read_text()
+    tree = ast.parse(code)
+    visitor = _Visitor(
+        [*mutation_operators, (libcst.SimpleString, _leave_out_a_line)], IgnoredCode(set(), set(), set())
+    )
+    original = MetadataWrapper(libcst.parse_module(code)).visit(visitor)
+    made = {ast.dump(tree)}
+    for mutation in visitor.mutations:
+        mutated = original.deep_replace(mutation.original_node, mutation.mutated_node).code
+        meaning = ast.dump(ast.parse(mutated))
+        if meaning not in made:
+            made.add(meaning)
+            yield Mutant(module, *_difference(tree, code, mutated), mutated)
+
+
+class _Visitor(MutationVisitor):
+    """Goes through all that runs: decorated functions too, but nothing that is there for type checkers alone."""
+
+    def _skip_node_and_children(self, node: libcst.CSTNode) -> bool:
+        match node:
+            case libcst.FunctionDef():
+                return False
+            case libcst.If(test=libcst.Name("TYPE_CHECKING")):
+                return True
+            case libcst.AnnAssign(annotation=libcst.Annotation(libcst.Name("TypeAlias"))):
+                return True
+            case libcst.Call(func=libcst.Name("TypeVar" | "cast")):
+                return True
+            case libcst.Expr(libcst.SimpleString()):  # a docstring
+                return True
+        return super()._skip_node_and_children(node)
+
+
+def _leave_out_a_line(node: libcst.SimpleString) -> Iterator[libcst.SimpleString]:
+    """Mutate a text of several lines, which mutmut takes for a docstring: here, statements in SQL and Lua."""
+    lines = node.value.split("\n")
+    for number, line in enumerate(lines):
+        if len(lines) > 1 and line.strip('" '):
+            yield node.with_changes(value="\n".join([*lines[:number], *lines[number + 1 :]]))
+
+
+def _difference(tree: ast.Module, code: str, mutated: str) -> tuple[str, str, str]:
+    """Name the function in which the lines differ, and give the lines before and after."""
+    before, after = code.splitlines(), mutated.splitlines()
+    operations = difflib.SequenceMatcher(a=before, b=after, autojunk=False).get_opcodes()
+    changes = [operation for operation in operations if operation[0] != "equal"]
+    was = "\n".join(line.strip() for change in changes for line in before[change[1] : change[2]])
+    becomes = "\n".join(line.strip() for change in changes for line in after[change[3] : change[4]])
+    return _function_at(tree, changes[0][1] + 1), was, becomes
+
+
+def _function_at(tree: ast.Module, line: int) -> str:
+    names: list[str] = []
+    within: list[ast.stmt] = tree.body
+    while True:
+        for node in within:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                assert node.end_lineno is not None
+                if node.lineno <= line <= node.end_lineno:
+                    names.append(node.name)
+                    within = node.body
+                    break
+        else:
+            return ".".join(names)
