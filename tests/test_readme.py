@@ -18,7 +18,7 @@ import starlette.routing
 
 import mg_middleware
 from mg_middleware import AnalysisFailed, AnalysisSucceeded, Delivery
-from pytest_meetgeek import MeetGeek
+from pytest_meetgeek import CHECKS, MeetGeek
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -147,6 +147,11 @@ def test_the_handler_reads_the_events():
         delivery = Delivery([request.body], b"", None)
         anyio.run(names["meetgeek"], {"meetgeek.delivery": delivery})
     assert processed == ["a meeting"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_the_number_of_checks_is_the_suite_s(page):
+    assert re.findall(r"(\d+) checks", (ROOT / page).read_text()) == [str(len(CHECKS))]
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
