@@ -107,6 +107,7 @@ def test_full_speed_brings_no_wrong_verdict_no_second_run_and_no_growth(start, p
     assert set(answers) - {("genuine", 200), ("busy", 409)} == {
         (kind, 401) for kind in ("forged", "missing", "duplicate", "upper-case", "changed")
     }
+    assert answers["genuine", 200] == 2 * len(result["meetings"])
     processed = Counter(server.journal.path.read_text().split())
     assert set(processed) == set(result["meetings"])
     assert set(processed.values()) == {1}
