@@ -35,6 +35,7 @@ _USUAL_CAUSES = {
     403: "is the webhook exempt from CSRF protection and from login?",
     404: "is the webhook at this path? --meetgeek-path (ini: meetgeek_path)",
     405: "is the webhook at this path? --meetgeek-path (ini: meetgeek_path)",
+    422: "does the app ask for a header or a field that MeetGeek does not send?",
 }
 
 _registered: dict[str, Check] = {}

@@ -6,6 +6,7 @@ import textwrap
 import threading
 import time
 from contextlib import ExitStack
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 
@@ -152,6 +153,29 @@ def test_an_app_that_is_open_without_its_secret_is_caught(app, verdict, tmp_path
     unset_secret = UnsetSecret(f"plugin_open_app:{app}", "SHOP_SECRET", "/", "auto")
     examination = Examination(MeetGeek(SECRET), Receiver(Right().asgi), unset_secret=unset_secret)
     assert examine(CHECKS["cfg.unset-secret"], examination).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("statement", "verdict", "reason"),
+    [
+        ("os.environ['SHOP_SECRET']", "passed", ""),
+        ("sys.exit('no secret')", "passed", ""),
+        ("os._exit(3)", "skipped", "the app, started without its secret, ended with status 3: no message"),
+        ("app = 5", "skipped", "*, ended with status 1: TypeError: not an ASGI app, a WSGI app or a URL: int"),
+        ("time.sleep(60)", "skipped", "the app, started without its secret, was not done in 3 s"),
+    ],
+)
+def test_an_app_that_does_not_start_passes_only_where_it_says_no(statement, verdict, reason, tmp_path, monkeypatch):
+    tmp_path.joinpath("plugin_closed_app.py").write_text(f"import os, sys, time\n{statement}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("pytest_meetgeek.unset_secret._PATIENCE", 3 if "sleep" in statement else 60)
+    unset_secret = UnsetSecret("plugin_closed_app:app", "SHOP_SECRET", "/", "auto")
+    finding = examine(
+        CHECKS["cfg.unset-secret"],
+        Examination(MeetGeek(SECRET), Receiver(Right().asgi), unset_secret=unset_secret),
+    )
+    assert finding.verdict == verdict
+    assert fnmatch(finding.reason, reason)
 
 
 class Folded(BaseHTTPRequestHandler):
