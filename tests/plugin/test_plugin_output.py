@@ -276,6 +276,12 @@ def test_a_secret_shows_nowhere(arguments, secret, pytester, run, monkeypatch):
         assert "[secret]" in text
 
 
+def test_a_secret_in_the_reason_of_a_skip_is_the_user_s(pytester, run, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", "very-secret-indeed")
+    pytester.makepyfile("import pytest\ndef test_it(meetgeek_secret): pytest.skip(str(meetgeek_secret))")
+    run("--meetgeek-secret-env=SHOP_SECRET", "-rs").assert_outcomes(skipped=1)
+
+
 def test_the_public_default_may_be_read(pytester, run):
     pytester.makepyfile("def test_it(meetgeek_secret): assert f'<{meetgeek_secret}>' == ''")
     run().stdout.fnmatch_lines(["E * '<meetgeek-test-secret>' == ''"])
