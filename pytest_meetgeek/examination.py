@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Verdict = Literal["passed", "failed", "skipped"]
 NO_ANSWER = 0
-SILENT = "blocked by ack.status: the receiver does not answer"
 NO_HANDLER = "no handler to count: give --meetgeek-handler=module:function"
 # Long enough for what an app does right after its answer, in seconds.
 AFTERMATH = 0.02
@@ -83,7 +82,7 @@ class Memory:
 
     Args:
         accepted: A genuine delivery was once answered 200.
-        timed_out: A request was once given up before that.
+        timed_out: A genuine delivery was once given up before that.
         handler_seen: The spy was once called.
         handler_silent: It was waited for in vain: no need to wait as long again.
         start_failed: The app's start-up failed, and a check was failed for it.
@@ -151,7 +150,7 @@ class Examination:
         """
         if self.memory.timed_out and not self.memory.accepted:
             # Each further request would wait as long.
-            raise NotExaminedError(SILENT)
+            raise NotExaminedError("blocked by ack.status: the receiver does not answer")
         return self.note(request, self.receiver.send(request))
 
     def note(self, request: WebhookRequest, response: Response) -> Response:
@@ -164,7 +163,7 @@ class Examination:
         if request.expected == response.status == ACKNOWLEDGED:
             self.memory.accepted = True
             self.slowest = max(self.slowest, response.seconds)
-        if isinstance(response.error, TimeoutError):
+        if request.expected == ACKNOWLEDGED and isinstance(response.error, TimeoutError):
             self.memory.timed_out = True
         if self.spy.count:
             self.memory.handler_seen = True
@@ -260,13 +259,13 @@ class Examination:
         return True
 
     def require_answer(self, response: Response) -> None:
-        """Make sure that the receiver is there: none that ever answered is `ack.status`'s finding.
+        """Make sure that the receiver is there, if this is no answer: one that hangs up on forgeries alone is.
 
         Args:
             response: What came back.
         """
-        if response.status == NO_ANSWER and not self.memory.accepted:
-            raise NotExaminedError(SILENT)
+        if response.status == NO_ANSWER or isinstance(response.error, TimeoutError):
+            self.require_working()
 
     def require_unprocessed(self, request: WebhookRequest, response: Response, before: int) -> None:
         """Make sure that the handler did not run; where no handler can be counted, note that it was not proven.

@@ -242,6 +242,11 @@ def test_a_forgery_that_gets_no_answer_at_all_is_no_skip(server, caught_by, serv
     assert failed(findings(serve(server))) == caught_by
 
 
+def test_who_hangs_up_on_forgeries_is_caught_by_one_check_alone(serve):
+    finding = examine(CHECKS["rej.status"], Examination(MeetGeek(SECRET), Receiver(serve(HangsUp))))
+    assert finding.verdict == "failed"
+
+
 async def hangs(scope, receive, send):
     assert scope["type"] == "http"
     await asyncio.Event().wait()
@@ -260,6 +265,31 @@ class Late(Right):
 
     def handle(self, event):
         asyncio.get_running_loop().call_later(0.05, lambda: plugin_shop.process(event))
+
+
+@pytest.mark.parametrize("check_id", ["sig.missing", "rej.status", "rej.no-leak", "rej.get"])
+def test_a_receiver_that_never_answers_blocks_any_check(check_id):
+    memory = Memory()
+    with Receiver(hangs, timeout=0.1) as receiver:
+        finding = examine(CHECKS[check_id], Examination(MeetGeek(SECRET), receiver, memory=memory))
+    assert finding.verdict == "skipped"
+    assert memory.timed_out
+
+
+class HangsOnForgeries(Right):
+    async def asgi(self, scope, receive, send):
+        async def wait_or_send(message):
+            await (hangs(scope, receive, send) if message.get("status") == 401 else send(message))
+
+        await super().asgi(scope, receive, wait_or_send)
+
+
+def test_a_receiver_that_hangs_on_forgeries_blocks_nothing():
+    memory = Memory()
+    with Receiver(HangsOnForgeries().asgi, timeout=0.1) as receiver:
+        for check_id in ("rej.status", "sig.wrong-secret"):
+            finding = examine(CHECKS[check_id], Examination(MeetGeek(SECRET), receiver, memory=memory))
+            assert finding.verdict == "failed"
 
 
 def test_a_handler_that_nobody_counted_yet_is_still_waited_for():
