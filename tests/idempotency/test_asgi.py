@@ -1,10 +1,12 @@
 """Once per meeting on ASGI: the end of the answer, cancellation, and the event loop."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from contextvars import ContextVar
 from itertools import pairwise
 
@@ -231,7 +233,27 @@ async def test_a_request_cancelled_while_it_completes_is_complete_all_the_same()
     assert memory.claim(KEY) == AlreadyComplete()
 
 
-def test_a_claim_that_ends_with_its_loop_is_left_to_its_lease():
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_claim_for_which_nobody_waits_any_more_goes_on_though_nobody_else_knows_of_it(anyio_backend):
+    waiting = []
+
+    class Waits(CoroutineStore):
+        async def claim(self, key):
+            future = asyncio.get_running_loop().create_future()
+            waiting.append(weakref.ref(future))
+            await future
+
+    delivery = asyncio.ensure_future(run(asgi_application(lambda body: 200), Waits(MemoryStore())))
+    await asyncio.sleep(0.05)
+    delivery.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await delivery
+    del delivery
+    gc.collect()
+    waiting[0]().set_result(None)
+
+
+def test_a_claim_that_ends_with_its_loop_is_left_to_its_lease(caplog):
     class Endless(CoroutineStore):
         async def claim(self, key):
             await anyio.sleep(60)
@@ -244,6 +266,7 @@ def test_a_claim_that_ends_with_its_loop_is_left_to_its_lease():
 
     asyncio.run(begin())
     assert deliveries[0].cancelled()
+    assert caplog.records == []
 
 
 async def test_a_coroutine_that_is_thrown_away_is_left_to_the_lease():
@@ -275,6 +298,21 @@ async def test_the_event_loop_goes_on_while_a_store_blocks():
         await run(asgi_application(lambda body: 200), BlockingStore(MemoryStore(), 0.25))
         group.cancel_scope.cancel()
     assert max(later - earlier for earlier, later in pairwise(ticks)) < 0.2
+
+
+async def test_deliveries_do_not_wait_for_each_others_steps_of_a_store_that_blocks():
+    both = threading.Barrier(2, timeout=10)
+
+    class Meeting(BlockingStore):
+        def claim(self, key):
+            both.wait()
+            return super().claim(key)
+
+    store = Meeting(MemoryStore())
+    async with anyio.create_task_group() as group:
+        for meeting_id in ("m-1", "m-2"):
+            group.start_soon(run, asgi_application(lambda body: 200), store, succeeded(meeting_id))
+    assert not both.broken
 
 
 async def test_a_store_that_never_waits_is_called_on_the_loops_own_thread():

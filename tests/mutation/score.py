@@ -87,7 +87,7 @@ TESTS = {
     "idempotency.memory": ("idempotency/test_memory.py", _STORES, _ONCE, "idempotency/test_decision.py"),
     "idempotency.options": (_STORES, "idempotency/test_memory.py", "idempotency/test_redis.py"),
     "idempotency.redis": ("idempotency/test_redis.py", _STORES, "idempotency/test_decision.py"),
-    "idempotency.sqlite": ("idempotency/test_sqlite.py", _STORES, "idempotency/test_decision.py"),
+    "idempotency.sqlite": ("idempotency/test_sqlite.py", _STORES, _ONCE, "idempotency/test_decision.py"),
     "idempotency.sqlite_file": ("idempotency/test_sqlite.py", _STORES),
     "idempotency.store": (_STORES, "idempotency/test_decision.py"),
     "idempotency.wsgi": ("idempotency/test_wsgi.py", _ONCE),
