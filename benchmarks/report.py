@@ -60,7 +60,11 @@ def rows_of(benchmarks):
         if "ratio" in benchmark["extra_info"]:
             tables[benchmark["extra_info"]["table"]].append(benchmark["extra_info"])
     # What a guarded request costs with a store stands elsewhere.
-    stores = [each for each in benchmarks if "test_stores.py" in each["fullname"] and "guarded" not in each["name"]]
+    stores = [
+        each
+        for each in benchmarks
+        if "test_stores.py" in each["fullname"] and "guarded" not in each["name"] and "ratio" not in each["extra_info"]
+    ]
     snippet = next((benchmark["stats"]["median"] for benchmark in stores if benchmark["name"] == SNIPPET), None)
     for benchmark in stores:
         if benchmark["name"] != SNIPPET and snippet:

@@ -33,16 +33,22 @@ pytestmark = pytest.mark.skipif(
 )
 
 PYTHON = [sys.executable, "-m"]
-# The words of each command line, what it runs, and how much of the requests per second is to be left.
+UVICORN = "uvicorn {app} --port {port} --http httptools --loop uvloop --log-level error --no-access-log"
+GRANIAN = "granian {app} --port {port} --interface asgi --log-level error --no-access-log"
+# The words of each command line, the module and the protocol of what it runs, and which part of the requests per second
+# is to be left.
 SERVERS = {
-    "uvicorn (httptools, uvloop)": (
-        "uvicorn {app} --port {port} --http httptools --loop uvloop --log-level error --no-access-log",
-        "asgi",
-        0.95,
+    "uvicorn (httptools, uvloop)": (UVICORN, "served", "asgi", 0.95),
+    "uvicorn (httptools, uvloop), FastAPI": (UVICORN, "served_fastapi", "asgi", 0.95),
+    "granian": (GRANIAN, "served", "asgi", 0.95),
+    "granian, FastAPI": (GRANIAN, "served_fastapi", "asgi", 0.95),
+    "gunicorn (gthread)": (
+        "gunicorn {app} --bind 127.0.0.1:{port} --threads 4 --log-level error",
+        "served",
+        "wsgi",
+        None,
     ),
-    "granian": ("granian {app} --port {port} --interface asgi --log-level error --no-access-log", "asgi", 0.95),
-    "gunicorn (gthread)": ("gunicorn {app} --bind 127.0.0.1:{port} --threads 4 --log-level error", "wsgi", None),
-    "waitress": ("waitress --listen 127.0.0.1:{port} {app}", "wsgi", None),
+    "waitress": ("waitress --listen 127.0.0.1:{port} {app}", "served", "wsgi", None),
 }
 
 
@@ -54,7 +60,7 @@ class Server:
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}{PATH}"
         self._address = ("127.0.0.1", port)
-        self._command = [*PYTHON, *words.format(app=f"served:{app}", port=port).split()]
+        self._command = [*PYTHON, *words.format(app=app, port=port).split()]
 
     def __enter__(self):
         # A session of its own, by which its processes are found.
@@ -120,10 +126,10 @@ def script(tmp_path_factory):
 @pytest.fixture(scope="module", params=SERVERS)
 def asked(request, script):
     """Ask a server bare, guarded and with the snippet, in turn: its name, and what came of each turn."""
-    words, protocol, _ = SERVERS[request.param]
+    words, module, protocol, _ = SERVERS[request.param]
     apps = {BARE: protocol, GUARDED: f"guarded_{protocol}", SNIPPET: f"{protocol}_with_snippet"}
     with ExitStack() as running:
-        servers = {name: running.enter_context(Server(words, app)) for name, app in apps.items()}
+        servers = {name: running.enter_context(Server(words, f"{module}:{app}")) for name, app in apps.items()}
         for server in servers.values():
             server.asked(script, 1)  # so that all are warm
         turns = []
@@ -136,7 +142,7 @@ def asked(request, script):
 @pytest.mark.parametrize("what", [GUARDED, SNIPPET])
 def test_requests_per_second(benchmark, asked, what):
     server, turns = asked
-    at_least = SERVERS[server][2] if what == GUARDED else None
+    at_least = SERVERS[server][3] if what == GUARDED else None
     record(benchmark, Row("Requests per second of a server", f"{server}, {what}", BARE, at_least=at_least), turns, 0)
 
 

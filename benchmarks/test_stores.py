@@ -15,9 +15,11 @@ import sqlite3
 import subprocess
 import time
 from itertools import count
+from time import process_time
 
 import pytest
 import redis
+from measuring import Row, measure, repeat
 
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore
 from mg_middleware.idempotency import store_key
@@ -74,14 +76,15 @@ def memory_store(rows):
     return store
 
 
-def measure_delivery(benchmark, store):
-    keys = map("{:064x}".format, count())
+def new_deliveries(store):
+    """Make a function that claims and completes a key that the store does not know, each time another."""
+    keys = [store_key(None, "new", str(number)) for number in range(500_000)]
 
     def deliver():
-        key = next(keys)
+        key = keys.pop()
         store.complete(key, store.claim(key).token)
 
-    benchmark(deliver)
+    return deliver
 
 
 def test_the_documented_snippet(benchmark):
@@ -92,7 +95,7 @@ def test_the_documented_snippet(benchmark):
 
 @pytest.mark.parametrize("rows", [1_000, 1_000_000])
 def test_memory(benchmark, rows):
-    measure_delivery(benchmark, memory_store(rows))
+    benchmark(new_deliveries(memory_store(rows)))
 
 
 @pytest.mark.parametrize("rows", [1_000, 1_000_000])
@@ -100,12 +103,21 @@ def test_sqlite(benchmark, tmp_path, rows):
     path = tmp_path / "deliveries.sqlite3"
     store = sqlite_store(path, rows)
     benchmark.extra_info["bytes"] = path.stat().st_size
-    measure_delivery(benchmark, store)
+    benchmark(new_deliveries(store))
     store.close()
 
 
+@pytest.mark.benchmark(timer=process_time)
+def test_growth_of_sqlite(benchmark, tmp_path):
+    small, large = (sqlite_store(tmp_path / f"{rows}.sqlite3", rows) for rows in (1_000, 1_000_000))
+    row = Row("Remembering one delivery", "SQLiteStore, 1 000 000 keys held", "the same, 1 000 keys held", at_most=1.5)
+    measure(benchmark, row, repeat(new_deliveries(large), 100), unit=repeat(new_deliveries(small), 100), rounds=100)
+    small.close()
+    large.close()
+
+
 def test_redis(benchmark, redis_url):
-    measure_delivery(benchmark, RedisStore(redis_url))
+    benchmark(new_deliveries(RedisStore(redis_url)))
 
 
 async def application(scope, receive, send):

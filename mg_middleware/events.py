@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from json import JSONDecoder, loads
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SUCCEEDED = "File analyzed successfully"
 FAILED = "File analyzed failed"
+
+_decode = JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +65,26 @@ def parse_event(body: bytes) -> Event:
         The event; `UnknownEvent` for all that is not documented, undecodable and hostile JSON included.
     """
     try:
-        payload = json.loads(body)
+        payload = _decoded(body)
     except (ValueError, RecursionError):
         # ValueError: no JSON, no Unicode, or a number of too many digits. RecursionError: nested too deeply.
         return UnknownEvent()
     if isinstance(payload, dict):
-        fields = cast("dict[str, Any]", payload)
+        fields: dict[str, Any] = payload  # pyright: ignore[reportUnknownVariableType] - JSON has no other keys
         message, meeting_id = fields.get("message"), fields.get("meeting_id")
         if message == SUCCEEDED and isinstance(meeting_id, str) and meeting_id:
             return AnalysisSucceeded(meeting_id, payload=fields)
         if message == FAILED:
             return AnalysisFailed(payload=fields)
     return UnknownEvent(payload=payload)
+
+
+def _decoded(body: bytes) -> Any:  # noqa: ANN401 - whatever the JSON holds
+    # As json.loads does, which takes four times as long on a short body: it first finds out the encoding, and looks for
+    # white space with regular expressions.
+    try:
+        text = body.strip(b" \t\n\r").decode()
+        payload, end = _decode(text)
+    except ValueError:
+        return loads(body)
+    return payload if end == len(text) else loads(body)

@@ -112,7 +112,7 @@ def _prefix_of(path: object) -> str:
         raise TypeError(f"paths takes str, not {type(path).__name__}")
     if not path.strip():
         raise ConfigurationError("paths holds a blank path; to guard everything, leave paths out")
-    decoded = unquote(path)
+    decoded = _decode(path)  # as the paths are that it is compared with
     if _NO_PATH.search(decoded):
         raise ConfigurationError(f"paths takes plain paths, not patterns, dot segments or URLs: {path!r}")
     return _canonical(decoded)
@@ -156,7 +156,7 @@ def _canonical(text: str) -> str:
         # Where the host ends depends on the reader: like "..", it may take away any number of segments.
         text = _SCHEME.sub("/../", text, count=1)
     # "@@name" is how Pyramid's traversal spells a view called "name".
-    segments = [segment for segment in text.replace("/@@", "/").split("/") if segment not in {"", "."}]
+    segments = [segment for segment in f"/{text}".replace("/@@", "/").split("/") if segment not in {"", "."}]
     return "/".join(("", *segments, ""))
 
 

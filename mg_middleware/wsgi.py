@@ -146,11 +146,12 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         """Answer a request that the application will not see."""
         self._report(environ, refusal.outcome, refusal.status, body_size, key_id)
         headers = refusal.wsgi_headers.copy()  # since layers outside may add to the list
-        if environ["REQUEST_METHOD"] == "HEAD":
+        if environ.get("REQUEST_METHOD") == "HEAD":
             # Many servers would send a body, and a length that does not fit what is sent is an error to some layers.
+            # One empty piece, since for none at all waitress sends the end of a chunked body.
             headers = [(name, value) for name, value in headers if name != "Content-Length"]
             start_response(refusal.wsgi_status, headers)
-            return []
+            return [b""]
         start_response(refusal.wsgi_status, headers)
         return [refusal.body]
 
@@ -163,7 +164,8 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
     @staticmethod
     def _describe(request: WSGIEnvironment) -> tuple[str, str, str]:
         client = request.get("REMOTE_ADDR") or "an unknown client"
-        return request["REQUEST_METHOD"], request.get("PATH_INFO", ""), client
+        # uWSGI leaves the method out where the request line is no request line.
+        return request.get("REQUEST_METHOD", ""), request.get("PATH_INFO", ""), client
 
 
 def _is_guarded(environ: WSGIEnvironment, paths: GuardedPaths) -> bool:
@@ -178,7 +180,7 @@ def _read_errors() -> tuple[type[Exception], ...]:
     """Name the errors by which servers tell of a client that left or broke the framing."""
     from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 - needed only once a read has failed
 
-    return OSError, ValueError, ClientDisconnected
+    return OSError, ValueError, OverflowError, ClientDisconnected
 
 
 def _keys_for(secret: Any) -> Keys | None:  # noqa: ANN401 - Secrets or None, or an awaitable by mistake

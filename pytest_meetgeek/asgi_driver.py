@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_meetgeek.response import Response
+from pytest_meetgeek.response import Response, origin
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -282,7 +282,8 @@ class AsgiSession:
             await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001  # whatever an app raises: before start-up it means "not supported"
             if self._up.is_set() and self._failure is None:
-                self._failure = LifespanError(f"the app's lifespan raised {type(error).__name__}: {error}")
+                raised = f"{type(error).__name__}: {error}, at {origin(error)}"
+                self._failure = LifespanError(f"the app's lifespan raised {raised}")
                 self._failure.__cause__ = error
         finally:
             self._up.set()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_meetgeek import settings
+from pytest_meetgeek.asgi_driver import LifespanError
 from pytest_meetgeek.checks import CHECKS
 from pytest_meetgeek.examination import Examination, Finding, Memory, examine
 from pytest_meetgeek.forgeries import TAMPERINGS
@@ -110,7 +111,7 @@ def run_receiver(request: pytest.FixtureRequest, app: object, path: str) -> Iter
             app, path=path, interface=settings.interface(config), allow_hosts=settings.allowed_hosts(config)
         )
     except (TypeError, ValueError) as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     item = item_of(request)
     test: Callable[..., Any] = item.obj
     if inspect.iscoroutinefunction(test):
@@ -123,7 +124,15 @@ def run_receiver(request: pytest.FixtureRequest, app: object, path: str) -> Iter
         item.obj = with_receiver
     yield receiver
     item.obj = test
-    receiver.close()
+    try:
+        receiver.close()
+    except LifespanError as error:
+        if "meetgeek_check" not in item.fixturenames:
+            raise
+        memory = _memory_of(item)
+        if not memory.shutdown_failed:
+            memory.shutdown_failed = True
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def offer_check(
@@ -138,8 +147,9 @@ def offer_check(
         receiver: Gets them.
     """
     config, item = request.config, item_of(request)
-    memories = config.stash.setdefault(_MEMORIES, {})
-    memory = memories.setdefault(item.nodeid.partition("[")[0], Memory())
+    if inspect.iscoroutinefunction(item.obj):
+        pytest.fail("write the test as a plain 'def': a check has an event loop of its own", pytrace=False)
+    memory = _memory_of(item)
     called = False
 
     def check() -> None:
@@ -147,7 +157,13 @@ def offer_check(
         nonlocal called
         called = True
         unset_secret = _unset_secret(config, receiver)
-        finding = examine(CHECKS[request.param], Examination(meetgeek, receiver, spy, memory, unset_secret))
+        try:
+            finding = examine(CHECKS[request.param], Examination(meetgeek, receiver, spy, memory, unset_secret))
+        except LifespanError as error:
+            if memory.start_failed and not memory.accepted:
+                pytest.skip("blocked: the app does not start, as another check found")
+            memory.start_failed = True
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         item.user_properties += _properties(finding)
         if finding.verdict == "skipped":
             pytest.skip(finding.reason)
@@ -159,6 +175,12 @@ def offer_check(
     yield check
     if not called:
         pytest.fail("the test never called meetgeek_check(), so nothing was checked", pytrace=False)
+
+
+def _memory_of(item: pytest.Function) -> Memory:
+    """Find what the checks of one suite have learned so far: they are one test, with a parameter."""
+    memories = item.config.stash.setdefault(_MEMORIES, {})
+    return memories.setdefault(item.nodeid.partition("[")[0], Memory())
 
 
 def _unset_secret(config: pytest.Config, receiver: Receiver) -> UnsetSecret | None:

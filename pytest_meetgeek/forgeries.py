@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Level = Literal["MUST", "SHOULD", "MAY"]
 
 # The public default of the fixture `meetgeek_secret`: a receiver must not accept it in place of its own.
-TEST_SECRET = "meetgeek-test-secret"  # noqa: S105  # public on purpose  # public on purpose
+TEST_SECRET = "meetgeek-test-secret"  # noqa: S105  # public on purpose
 
 _FIRST_ERROR = 400
 _FIRST_SERVER_ERROR = 500

@@ -14,7 +14,7 @@ from pytest_meetgeek.asgi_driver import background
 from pytest_meetgeek.forgeries import TAMPERINGS, forge
 from pytest_meetgeek.receiver import Receiver, Send, refuse_in_async_code
 from pytest_meetgeek.request import SIGNATURE_HEADER, WebhookRequest, keyed_digest, to_key
-from pytest_meetgeek.response import Response, normalise
+from pytest_meetgeek.response import Response, normalise, spellings
 
 if TYPE_CHECKING:
     from pytest_meetgeek.spy import Spy
@@ -314,8 +314,8 @@ class MeetGeek:
 
     @property
     def confidential(self) -> tuple[bytes, ...]:
-        """What texts must not show: the secret."""
-        return (self._key,)
+        """What texts must not show: the secret, in the forms in which it stands in them."""
+        return spellings(self._key)
 
     def signature_of(self, body: bytes) -> str:
         """Compute the true value of X-MG-Signature for a body.

@@ -6,12 +6,12 @@ is imported in the bodies.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from _pytest.terminal import TerminalReporter
 
@@ -134,6 +134,17 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     problems = config.stash.get(_PROBLEMS, None)
     if problems:
         raise pytest.UsageError("\n".join(problems))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Blot the secret out of what the report of a test shows: tracebacks, comparisons, what the app printed."""
+    outcome = yield
+    secret = getattr(item, "funcargs", {}).get("meetgeek_secret")
+    if secret:
+        from pytest_meetgeek.reporting import hide_secret
+
+        hide_secret(outcome.get_result(), secret)
 
 
 _PROBLEMS = pytest.StashKey[list[str]]()

@@ -44,7 +44,7 @@ def find_interface(app: object) -> Literal["asgi", "wsgi"]:
     """
     if not callable(app):
         raise TypeError(f"not an ASGI app, a WSGI app or a URL: {type(app).__name__}")
-    called = getattr(type(app), "__call__", None)  # noqa: B004  # the function is wanted, not whether there is one  # the function is wanted, not whether there is one
+    called = getattr(type(app), "__call__", None)  # noqa: B004  # the function is wanted, not whether there is one
     if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(called):
         return "asgi"
     takes_three, takes_two = _accepts(app, 3), _accepts(app, 2)

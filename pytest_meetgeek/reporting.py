@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_meetgeek.checks import CHECKS
+from pytest_meetgeek.forgeries import TEST_SECRET
+from pytest_meetgeek.request import to_key
+from pytest_meetgeek.response import blot_out, spellings
 
 if TYPE_CHECKING:
     import pytest
@@ -75,13 +78,11 @@ class Results:
         """Write the JSON report: an array with one object for each check.
 
         Args:
-            path: The file; missing directories are made.
+            path: The file, in a directory that exists.
         """
         public = ("id", "level", "outcome", "reason", "sent", "received")
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         array = [{name: getattr(result, name) for name in public} for result in self._ordered()]
-        target.write_text(json.dumps(array, indent=2) + "\n", encoding="utf-8")
+        Path(path).write_text(json.dumps(array, indent=2) + "\n", encoding="utf-8")
 
     def summarise(self, terminal: TerminalReporter) -> None:
         """Write the closing table.
@@ -112,6 +113,27 @@ class Results:
     def _ordered(self) -> list[Result]:
         order = {check_id: number for number, check_id in enumerate(CHECKS)}
         return sorted(self._results.values(), key=lambda result: order[result.id])
+
+
+def hide_secret(report: pytest.TestReport, secret: str | bytes) -> None:
+    """Blot a secret out of a report; the plugin's own default is public, and stays.
+
+    Args:
+        report: The report of one phase of a test.
+        secret: The secret that the test used.
+    """
+    key = to_key(secret)
+    if key == TEST_SECRET.encode():
+        return
+    confidential = spellings(key)
+
+    def hide(text: str) -> str:
+        return blot_out(text.encode("utf-8", "surrogateescape"), confidential).decode("utf-8", "surrogateescape")
+
+    report.sections = [(name, hide(text)) for name, text in report.sections]
+    text = str(report.longrepr or "")
+    if hide(text) != text:
+        report.longrepr = hide(text)
 
 
 def _outcome(report: pytest.TestReport) -> Outcome:

@@ -13,9 +13,9 @@ _SHOWN_BODY = 120
 _SHORTEST_SECRET = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Response:
-    """One answer of a receiver.
+    """One answer of a receiver. Its repr shows neither what was answered nor what was raised: they may hold the secret.
 
     Args:
         status: The HTTP status; 500 where the app raised before it answered, 0 where nothing came back at all.
@@ -30,6 +30,10 @@ class Response:
     body: bytes = b""
     error: BaseException | None = None
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        raised = "" if self.error is None else f", {type(self.error).__name__}"
+        return f"<Response {self.status}, {len(self.body)} bytes{raised}>"
 
     @property
     def acknowledged(self) -> bool:
@@ -57,6 +61,17 @@ class Response:
             if place and self.status:
                 lines.append(f"at {place}")
         return "\n    ".join(lines)
+
+
+def spellings(key: bytes) -> tuple[bytes, ...]:
+    """List the forms in which a secret stands in texts, to be blotted out.
+
+    Args:
+        key: The secret, as bytes.
+    """
+    header = key.decode("latin-1")
+    texts = (header, repr(header)[1:-1], repr(key)[2:-1], repr(key.decode("utf-8", "replace"))[1:-1])
+    return tuple(dict.fromkeys((key, *(text.encode() for text in texts))))
 
 
 def blot_out(text: bytes, confidential: tuple[bytes, ...]) -> bytes:

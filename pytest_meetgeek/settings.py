@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -89,6 +90,7 @@ def check_settings(config: pytest.Config) -> None:
     deviations(config)
     chosen_checks(config)
     find_secret(config)
+    _check_report(config)
     directory = str(config.invocation_params.dir)
     if directory not in sys.path:
         sys.path.insert(0, directory)
@@ -96,6 +98,17 @@ def check_settings(config: pytest.Config) -> None:
     if config.getoption("meetgeek_app") and config.args_source is not pytest.Config.ArgsSource.ARGS:
         # With no other argument only the bundled suite runs, not what testpaths or this directory hold.
         config.args = []
+
+
+def _check_report(config: pytest.Config) -> None:
+    """See that the report can be written, before the tests run whose results it is to hold."""
+    report: str | None = config.getoption("meetgeek_report")
+    if report:
+        try:
+            Path(report).parent.mkdir(parents=True, exist_ok=True)
+            Path(report).open("a").close()
+        except OSError as error:
+            raise pytest.UsageError(f"--meetgeek-report: {report!r} cannot be written: {error.strerror}") from error
 
 
 def check_targets(config: pytest.Config) -> None:
@@ -152,7 +165,7 @@ def load_app(config: pytest.Config) -> object:
     try:
         return load(app)
     except TargetError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def app_module(config: pytest.Config) -> str | None:
@@ -178,7 +191,7 @@ def watching_spy(config: pytest.Config) -> Spy:
         try:
             spy.watch(handler)
         except (TargetError, TypeError) as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
     return spy
 
 

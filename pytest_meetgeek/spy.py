@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class SpyFailure(RuntimeError):  # noqa: N818  # it stands for a failure of the handler  # what it stands for is a failure of the handler
+class SpyFailure(RuntimeError):  # noqa: N818  # it stands for a failure of the handler
     """What a handler raises when it was told to fail by `fail_next`."""
 
 

@@ -31,9 +31,8 @@ def find_owner(target: str) -> tuple[object, str]:
         # Where the line is the user's own, it is the import that failed; the name alone may be three modules away.
         place = origin(error)
         where = f", at {place}" if place and "importlib" not in place else ""
-        raise TargetError(
-            f"cannot import {module_name!r} for {target!r}: {type(error).__name__}: {error}{where}"
-        ) from error
+        what = " ".join(f"{type(error).__name__}: {error}".split())  # one line, whatever the exception has to say
+        raise TargetError(f"cannot import {module_name!r} for {target!r}: {what}{where}") from error
     for name in path[:-1]:
         owner = _attribute(owner, name, target)
     _attribute(owner, path[-1], target)

@@ -62,7 +62,7 @@ class UnsetSecret:
             "search_path": sys.path,
             "requests": [[request.body.decode(), request.headers] for request in requests],
         }
-        child = subprocess.run(  # noqa: S603  # this interpreter, this module  # this interpreter, this module
+        child = subprocess.run(  # noqa: S603  # this interpreter, this module
             [sys.executable, "-m", __name__],
             input=json.dumps(order),
             env=environment,

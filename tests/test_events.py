@@ -140,6 +140,25 @@ def test_no_bytes_raise(body):
     assert isinstance(parse_event(body), AnalysisSucceeded | AnalysisFailed | UnknownEvent)
 
 
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+WHITE_SPACE = st.text(" \t\r\n\v\f\0\xa0", max_size=2)
+
+
+@given(
+    before=WHITE_SPACE,
+    text=st.sampled_from(["5", '""', "[]", '{"a": 1}', '["\ud800"]', '["\\ud800"]', "[NaN]", "{", "[]5", "'5'"]),
+    after=WHITE_SPACE,
+    encoding=st.sampled_from(ENCODINGS),
+)
+def test_a_payload_is_what_the_json_module_makes_of_the_body(before, text, after, encoding):
+    body = f"{before}{text}{after}".encode(encoding, "surrogatepass")
+    try:
+        payload = json.loads(body)
+    except ValueError:
+        payload = None
+    assert repr(parse_event(body).payload) == repr(payload)
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(SUCCEEDED_MESSAGE),

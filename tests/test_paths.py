@@ -3,6 +3,7 @@
 import string
 import time
 import tracemalloc
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given
@@ -72,6 +73,7 @@ WEBHOOK = "/webhooks/meetgeek"
         pytest.param("/webhook\u017f/meetgee\u212a", id="long s and Kelvin sign"),
         pytest.param("/webhook\xc5\xbf/meetgeek", id="long s of a WSGI server"),
         pytest.param("/webhooks/@@meetgeek", id="view of Pyramid's traversal"),
+        pytest.param("@@webhooks/meetgeek", id="view of Pyramid's traversal, no slash at the beginning"),
         pytest.param("x:/Web\nhooks%252Fmeet%FFgeek;v=1/..", id="many at once"),
     ],
 )
@@ -312,3 +314,14 @@ def test_strangers_cannot_fill_the_memory_with_paths():
     finally:
         tracemalloc.stop()
     assert held < length * count / 5
+
+
+@given(path=st.text("/%25aAoO41;.@\\\u0130 \n", max_size=12))
+@example(path="/a%2541")  # "%25" is the percent sign
+def test_a_path_that_may_be_given_is_guarded_as_it_is_given(path):
+    try:
+        guarded = GuardedPaths(path)
+    except ConfigurationError:
+        return
+    for spelling in (path, f"/{path}", unquote(path), f"//{unquote(path)}"):
+        assert guarded.includes(spelling, "")

@@ -109,7 +109,11 @@ def with_pyramid():
         pytest.param("Bottle, Falcon (WSGI), Pyramid", with_pyramid, id="Pyramid"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:pkg_resources is deprecated", "ignore:'cgi' is deprecated")
+@pytest.mark.filterwarnings(
+    "ignore:pkg_resources is deprecated",
+    "ignore:Deprecated call to `pkg_resources.declare_namespace",  # Paste, under Pyramid
+    "ignore:'cgi' is deprecated",
+)
 def test_the_line_guards(row, build, monkeypatch):
     monkeypatch.setenv("MEETGEEK_WEBHOOK_SECRET", SECRET)
     names = {**vars(mg_middleware), "app": build()}

@@ -213,6 +213,7 @@ READ_ERRORS = {
     "TimeoutError": TimeoutError(),
     "io.UnsupportedOperation": io.UnsupportedOperation(),
     "ValueError": ValueError("invalid chunk"),
+    "OverflowError": OverflowError("Python int too large to convert to C ssize_t"),  # cheroot: a chunk of 2**63 bytes
     "UnicodeDecodeError": UnicodeDecodeError("ascii", b"", 0, 0, "chunk size"),
     "werkzeug's ClientDisconnected": ClientDisconnected(),
 }
@@ -451,7 +452,16 @@ class TestAnswer:
                 ],
             )
         ]
-        assert chunks == []
+        # Exactly one piece: where there is none, waitress sends the end of a chunked body.
+        assert chunks == [b""]
+
+    def test_a_request_without_a_method_is_refused(self):
+        environ = wsgi_environ()
+        del environ["REQUEST_METHOD"]  # as uWSGI has it where the request line is empty
+        verdicts = []
+        answer = ask(MeetGeekWSGIMiddleware(Recorder(), SECRET, on_verdict=verdicts.append), environ)
+        assert answer.status == 401
+        assert verdicts == [Verdict(Outcome.MISSING_SIGNATURE, 401, None, 0, "", PATH)]
 
 
 class TestSecretCallable:

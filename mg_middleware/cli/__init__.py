@@ -75,4 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except click.Abort:
         return _INTERRUPTED
+    except OSError as error:  # such as a full disk under the output; the commands tell of what they cannot read
+        click.echo(f"{_PROGRAM}: {error}", err=True)
+        return 2
     return status or 0

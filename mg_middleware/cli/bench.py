@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 def bench(
     application: str, *, path: str, body_size: int | None, seconds: float, interface: Interface, secret_file: str | None
 ) -> None:
-    """Measure what the guard adds to a request of MODULE:APP, in this process, with the same application without it.
+    """Measure what the guard adds to a request of MODULE:APP.
 
-    The application may be guarded already or not. A secret is needed only if the guard is not its outermost layer;
-    without one a made-up secret is used.
+    The same application is measured with and without it, in turn, in this process. It may be guarded already or not. A
+    secret is needed only if the guard is not its outermost layer; without one a made-up secret is used.
     """
     configured = secret_file is not None or SECRET_VARIABLE in os.environ or SECRET_FILE_VARIABLE in os.environ
     secret = read_secret(secret_file) if configured else token_hex(16)
@@ -65,7 +65,9 @@ def bench(
         raise CommandError(str(error)) from error
     except Exception as error:  # whatever the application raises, or what says that it is none
         raise CommandError(f"{application!r} cannot be measured: {type(error).__name__}: {error}") from error
-    table = Table("request", "application alone", "guarded", "the guard adds", box=SIMPLE_HEAD)
+    # Narrow enough for eighty columns, the width of a pipe.
+    headings = ("request", "application alone", "guarded", "the guard adds")
+    table = Table(*headings, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for cost in costs:
         low, high = (f"{quartile * 1e6:+.1f}" for quartile in cost.spread)
         table.add_row(

@@ -41,10 +41,10 @@ def check(  # noqa: PLR0913 - one parameter for each option
     allow_hosts: tuple[str, ...],
     secret_file: str | None,
 ) -> int:
-    """Test a receiver, guarded by this package or written by hand, with the conformance suite of the pytest plugin.
+    """Test a receiver with the conformance suite of the pytest plugin.
 
-    The receiver is an application, which is started with the secret in MEETGEEK_WEBHOOK_SECRET, or the URL of one that
-    runs. What stands after "--" goes to pytest.
+    The receiver may be guarded by this package or written by hand. It is an application, which is started with the
+    secret in MEETGEEK_WEBHOOK_SECRET, or the URL of one that runs. What stands after "--" goes to pytest.
 
     Exit status 0 if it passes, 1 if a check fails, 2 if the suite cannot run.
     """

@@ -22,3 +22,5 @@ def read_content(file: str) -> bytes:
             return content
     except OSError as error:
         raise CommandError(f"{file!r} cannot be read: {error.strerror}") from error
+    except RuntimeError as error:  # click's word for a process that was started without one
+        raise CommandError("there is no standard input") from error

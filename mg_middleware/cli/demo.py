@@ -79,10 +79,12 @@ class _Scene:
 
 @click.command()
 def demo() -> int:
-    """Start a guarded receiver, let a fake MeetGeek send to it, and show what comes of it.
+    """Show the guard at work: a receiver, and what is sent to it.
 
-    The receiver listens on a free port of 127.0.0.1 and remembers meetings in a temporary folder; nothing is left
-    behind. Exit status 0 if all came out as promised, 1 if not.
+    A fake MeetGeek sends genuine deliveries, forgeries, a retry and a team's copies; what comes of them is shown. The
+    receiver listens on a free port of 127.0.0.1 and remembers meetings in a temporary folder; nothing is left behind.
+
+    Exit status 0 if all came out as promised, 1 if not.
     """
     secret = token_hex(16)
     application = _Application()

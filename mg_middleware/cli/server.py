@@ -5,9 +5,12 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from mg_middleware.cli.errors import CommandError
 from mg_middleware.cli.service import guarded_in_worker
@@ -44,22 +47,34 @@ def run(service: Service, *, host: str, port: int, workers: int) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, _end)
     application = service.guarded()
-    port = _free_port(host, port)
+    config = uvicorn.Config(
+        application if workers == 1 else f"{guarded_in_worker.__module__}:{guarded_in_worker.__name__}",
+        factory=workers > 1,
+        host=host,
+        port=_free_port(host, port),
+        workers=workers,
+        log_config=_LOGGING,
+        access_log=False,
+    )
     if workers > 1:
         service.leave_for_workers()
-    try:
-        uvicorn.run(
-            f"{guarded_in_worker.__module__}:{guarded_in_worker.__name__}" if workers > 1 else application,
-            factory=workers > 1,
-            host=host,
-            port=port,
-            workers=workers,
-            log_config=_LOGGING,
-            access_log=False,
-        )
-    except SystemExit as end:
-        if end.code:
-            raise CommandError("the server did not start; its log says why") from end
+    # Not `uvicorn.run`, which ends alike when workers have done their work and when they could not start.
+    started = _serve_in_workers(config) if workers > 1 else _serve_alone(config)
+    if not started:
+        raise CommandError("the server did not start; its log says why")
+
+
+def _serve_alone(config: uvicorn.Config) -> bool:
+    server = uvicorn.Server(config)
+    with suppress(SystemExit):  # by `_end`, or because it did not start
+        server.run()
+    return server.started
+
+
+def _serve_in_workers(config: uvicorn.Config) -> bool:
+    supervisor = Multiprocess(config, [config.bind_socket()])
+    supervisor.run()
+    return all(worker.process.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
 
 
 def _end(_signal: int, _frame: object) -> None:

@@ -14,7 +14,10 @@ from mg_middleware.signing import verify as is_genuine
 @click.argument("file", metavar="FILE|-")
 @secret_file_option
 def sign(file: str, secret_file: str | None) -> None:
-    """Print the X-MG-Signature of the exact bytes of FILE, or of standard input."""
+    """Print the X-MG-Signature of FILE, or of standard input.
+
+    It is computed over the exact bytes.
+    """
     click.echo(signature_of(read_secret(secret_file), read_content(file)))
 
 
@@ -23,7 +26,9 @@ def sign(file: str, secret_file: str | None) -> None:
 @click.argument("signature")
 @secret_file_option
 def verify(file: str, signature: str, secret_file: str | None) -> int:
-    """Tell whether SIGNATURE is the X-MG-Signature of the exact bytes of FILE, or of standard input.
+    """Tell whether SIGNATURE is that of FILE, or of standard input.
+
+    It is the X-MG-Signature of the exact bytes.
 
     Exit status 0 if it is, 1 if it is not.
     """

@@ -31,9 +31,10 @@ class OncePerMeeting:
     """
 
     def __init__(self, store: IdempotencyStore) -> None:
+        execution = execution_of(store)
         # A store that never waits is called directly: two coroutines a step would cost more than the step.
-        self._instant = StoreCalls(store) if execution_of(store) == "instant" else None
-        self._waiting = EventLoopCalls(store)
+        self._instant = StoreCalls(store) if execution == "instant" else None
+        self._waiting = EventLoopCalls(store, execution)
 
     async def admit(
         self, delivery: Delivery, app: Callable[[Any, Any, Any], Awaitable[Any]]
@@ -63,28 +64,33 @@ class OncePerMeeting:
     ) -> Callable[[Any, Any, Any], Awaitable[Any]]:
         async def run(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as every server types them
             async def ending_send(event: Any) -> None:  # noqa: ANN401 - as every framework types it
-                if event["type"] == "http.response.start":
-                    claimed.answer_started(event["status"])
-                elif event["type"] in _CONTENT_EVENTS and not event.get("more_body", False):
+                kind = event["type"]
+                if kind == "http.response.start":
+                    claimed.answer_started(successful=200 <= event["status"] < 300)  # noqa: PLR2004 - RFC 9110, 15.3
+                elif kind in _CONTENT_EVENTS and not event.get("more_body", False):
                     # Before the sender can see the end of the answer, since it may then rely on it.
-                    await self._end(key, claimed, answered=True)
+                    ending = self._end(key, claimed, answered=True)
+                    if ending is not None:
+                        await ending
                 await send(event)
 
             try:
                 await app(scope, receive, ending_send)
             except GeneratorExit:
-                raise  # the coroutine is thrown away, nothing can be awaited any more: the claim will lapse
-            except BaseException:
-                await self._end(key, claimed, answered=False)
+                claimed.end(answered=False)  # thrown away, it can await nothing any more: the claim will lapse
                 raise
-            await self._end(key, claimed, answered=False)
+            finally:
+                ending = self._end(key, claimed, answered=False)
+                if ending is not None:
+                    await ending
 
         return run
 
-    async def _end(self, key: str, claimed: ClaimedDelivery, *, answered: bool) -> None:
+    def _end(self, key: str, claimed: ClaimedDelivery, *, answered: bool) -> Awaitable[None] | None:
+        """End a claim, the first time; what is given is to be awaited, `None` where nothing is left to do."""
         step = claimed.end(answered=answered)
         if step is not None:
             if self._instant is None:
-                await self._waiting.end(step, key, claimed.token)
-            else:
-                self._instant.end(step, key, claimed.token)
+                return self._waiting.end(step, key, claimed.token)
+            self._instant.end(step, key, claimed.token)
+        return None

@@ -24,7 +24,7 @@ def execution_of(store: object) -> Execution:
         store: what the user gave as a store.
 
     Returns:
-        What the store says of itself, else what its methods look like.
+        "asynchronous" if a step is a coroutine function; else what the store says of itself, "blocking" if nothing.
 
     Raises:
         ConfigurationError: it is the class of a store, or says something unknown of itself.
@@ -35,11 +35,11 @@ def execution_of(store: object) -> Execution:
     steps = [getattr(store, step, None) for step in ("claim", "complete", "release")]
     if not all(map(callable, steps)):
         raise TypeError(f"idempotency_store takes an object that can claim, complete and release, not {type(store)}")
-    looks_like: Execution = "asynchronous" if any(map(inspect.iscoroutinefunction, steps)) else "blocking"
-    says: Execution = getattr(store, "execution", looks_like)
+    says: Execution = getattr(store, "execution", "blocking")
     if says not in {"instant", "blocking", "asynchronous"}:
         raise ConfigurationError(f"{type(store).__name__}.execution must be instant, blocking or asynchronous")
-    return says
+    # Whoever derives from a MemoryStore inherits its word, too.
+    return "asynchronous" if any(map(inspect.iscoroutinefunction, steps)) else says
 
 
 class StoreCalls:
@@ -79,7 +79,7 @@ class StoreCalls:
 
 
 class AsynchronousStoreCalls:
-    """The steps of a store whose methods return awaitables.
+    """The steps of a store of which at least one method returns an awaitable.
 
     Args:
         store: the store.
@@ -91,20 +91,33 @@ class AsynchronousStoreCalls:
     async def claim(self, key: str) -> Refusal | ClaimedDelivery | None:
         """Claim a delivery; see `StoreCalls.claim`."""
         try:
-            return decide(await self._store.claim(key))
-        except Exception as error:  # noqa: BLE001 - as in StoreCalls
+            claim = self._store.claim(key)
+            return decide(await claim if inspect.isawaitable(claim) else claim)
+        except _step_errors() as error:
             log_failure("claim", error)
             return None
 
     async def end(self, step: Ending, key: str, token: str) -> None:
         """End a claim; see `StoreCalls.end`."""
         try:
-            await getattr(self._store, step)(key, token)
-        except Exception as error:  # noqa: BLE001 - as in StoreCalls
+            ending = getattr(self._store, step)(key, token)
+            if inspect.isawaitable(ending):
+                await ending
+        except _step_errors() as error:
             log_failure(step, error)
 
 
-def log_failure(step: str, error: Exception) -> None:
+def _step_errors() -> tuple[type[BaseException], ...]:
+    """Name what a step of an asynchronous store may fail with.
+
+    It runs in a task of its own, which nobody cancels but the store, by mistake, or the end of the loop.
+    """
+    from asyncio import CancelledError  # noqa: PLC0415 - needed only once a step has failed
+
+    return Exception, CancelledError
+
+
+def log_failure(step: str, error: BaseException) -> None:
     """Tell the operator that a store failed, and what follows from it.
 
     The traceback is not logged: a step may fail while an application's error is handled, which would be logged with it,

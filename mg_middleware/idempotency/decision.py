@@ -56,7 +56,10 @@ def decide(claim: Claim) -> Refusal | ClaimedDelivery:
             "This meeting is being processed.\n",
             ("Retry-After", seconds),
         )
-    raise TypeError(f"claim() of a store must return a Claim, not {type(claim).__name__}")
+    raise TypeError(
+        f"claim() of a store must return a Claim, not {type(claim).__name__}; a store whose plain methods return "
+        'awaitables has the attribute execution = "asynchronous"'
+    )
 
 
 class ClaimedDelivery:
@@ -73,13 +76,13 @@ class ClaimedDelivery:
         self._succeeded = False
         self._ended = False
 
-    def answer_started(self, status: int | str) -> None:
-        """Note the status of the application's answer; the last one counts, since WSGI may replace it.
+    def answer_started(self, *, successful: bool) -> None:
+        """Note how the application's answer begins; the last time counts, since WSGI may replace it.
 
         Args:
-            status: the HTTP status, as a number or as the line that begins with it.
+            successful: whether its status is 2xx (RFC 9110, section 15.3).
         """
-        self._succeeded = str(status).startswith("2")  # successful: RFC 9110, section 15.3
+        self._succeeded = successful
 
     def end(self, *, answered: bool) -> Ending | None:
         """Tell how the claim ends, the first time; afterwards `None`, since it has ended.

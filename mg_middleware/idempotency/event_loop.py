@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mg_middleware.idempotency.calls import AsynchronousStoreCalls, StoreCalls, execution_of
+from mg_middleware.idempotency.calls import AsynchronousStoreCalls, StoreCalls
 from mg_middleware.idempotency.decision import ClaimedDelivery
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from mg_middleware.idempotency.decision import Ending
-    from mg_middleware.idempotency.store import IdempotencyStore
+    from mg_middleware.idempotency.store import Execution, IdempotencyStore
     from mg_middleware.refusals import Refusal
 
 _Result = TypeVar("_Result")
@@ -28,14 +28,11 @@ class EventLoopCalls:
 
     Args:
         store: the store.
-
-    Raises:
-        ConfigurationError: it is the class of a store, or says something unknown of itself.
-        TypeError: it is no store.
+        execution: how its steps are to be called.
     """
 
-    def __init__(self, store: IdempotencyStore) -> None:
-        if execution_of(store) == "asynchronous":
+    def __init__(self, store: IdempotencyStore, execution: Execution) -> None:
+        if execution == "asynchronous":
             asynchronous = AsynchronousStoreCalls(store)
             self._claim, self._end = asynchronous.claim, asynchronous.end
         else:

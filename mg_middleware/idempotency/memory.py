@@ -70,7 +70,7 @@ class MemoryStore:
                 if now < held[1]:
                     return InProgress(held[1] - now)
                 del self._claims[key]
-            if len(self) >= self._max_entries:
+            if len(self._claims) + len(self._complete) >= self._max_entries:
                 self._make_room(now)
             token = str(next(self._tokens))
             self._claims[key] = token, now + self._lease
@@ -93,12 +93,14 @@ class MemoryStore:
                 if held[0] != token and now < held[1]:
                     return
                 del self._claims[key]
-            elif len(self) >= self._max_entries and key not in self._complete:
+            # Its claim has lapsed and is gone.
+            elif key in self._complete:
+                if now < self._complete[key]:
+                    return  # another one was completed meanwhile, whose time of remembrance stands
+                del self._complete[key]
+            elif len(self) >= self._max_entries:
                 self._make_room(now)
-            # Its claim had lapsed, and another one was completed: that one's time of remembrance stands.
-            if now >= self._complete.get(key, now):
-                self._complete.pop(key, None)
-                self._complete[key] = now + self._ttl
+            self._complete[key] = now + self._ttl
 
     def release(self, key: str, token: str) -> None:
         """Forget the claim; see `IdempotencyStore.release`.

@@ -9,6 +9,9 @@ from mg_middleware.errors import ConfigurationError
 DAY = 86_400.0
 MINUTE = 60.0
 
+# Redis keeps the end of a key's life in milliseconds, as an integer of 64 bits.
+_LONGEST = 10**15
+
 
 def seconds(name: str, value: object) -> float:
     """Check a duration.
@@ -21,14 +24,14 @@ def seconds(name: str, value: object) -> float:
         The duration in seconds.
 
     Raises:
-        ConfigurationError: it is not a finite number above zero.
+        ConfigurationError: it is not above zero, or more than any store can count.
         TypeError: it is not a number.
     """
     # bool is an int, but ttl=True is a misunderstanding.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not 0 < value < inf:
-        raise ConfigurationError(f"{name} must be a finite number of seconds above zero, not {value}")
+    if not 0 < value <= _LONGEST:
+        raise ConfigurationError(f"{name} must be more than 0 and at most {_LONGEST} seconds, not {value}")
     return float(value)
 
 
@@ -43,10 +46,15 @@ def seconds_or_forever(name: str, value: object) -> float:
         The duration in seconds; infinity for `None`.
 
     Raises:
-        ConfigurationError: it is not a finite number above zero.
+        ConfigurationError: it is not above zero, or more than any store can count.
         TypeError: it is neither a number nor `None`.
     """
-    return inf if value is None else seconds(name, value)
+    if value is None:
+        return inf
+    try:
+        return seconds(name, value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; None is for ever") from None
 
 
 def entries(name: str, value: object) -> int:

@@ -152,16 +152,20 @@ def _client_of(url: str) -> redis.Redis:
     import redis.retry  # noqa: PLC0415
 
     try:
-        return redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - it does not type what it hands on
+        client = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - it does not type what it hands on
             url,
             socket_connect_timeout=_CONNECT_TIMEOUT,
             socket_timeout=_ANSWER_TIMEOUT,
-            # Once more at once, since a pooled connection may have been closed meanwhile; no waiting in between.
-            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1),
+            # Once more at once, since a pooled connection may have been closed meanwhile. Not after a time-out, since
+            # the sender is waiting.
+            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
-    except ValueError:
+        # A connection that is not opened: it checks the options in the URL, which otherwise fail at each step.
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (ValueError, TypeError, redis.RedisError):
         # Nothing of the URL is shown, not even as the cause: it may hold a password.
         raise ConfigurationError("RedisStore's URL must be a valid redis://, rediss:// or unix:// URL") from None
+    return client
 
 
 def _milliseconds(duration: float) -> int:

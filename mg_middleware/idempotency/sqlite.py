@@ -56,8 +56,8 @@ class SQLiteStore:
         lease: after how many seconds a claim lapses that its holder never ends. Longer than the slowest handler.
 
     Raises:
-        ConfigurationError: an option is out of its range, the path cannot be opened for reading and writing, is a
-            symbolic link or no regular file, or this Python's SQLite is older than 3.35.
+        ConfigurationError: an option is out of its range, the path is none or a URI, the file or its folder cannot be
+            written, there is a symbolic link or no regular file, or this Python's SQLite is older than 3.35.
         TypeError: an option is of another type.
     """
 
@@ -67,8 +67,8 @@ class SQLiteStore:
         if sqlite3.sqlite_version_info < (3, 35):  # the first with RETURNING
             raise ConfigurationError(f"SQLiteStore needs SQLite 3.35 or newer, this is {sqlite3.sqlite_version}")
         name = text("path", os.fspath(path))
-        if name in {"", ":memory:"}:
-            raise ConfigurationError("SQLiteStore needs the path of a file; MemoryStore needs none")
+        if name in {"", ":memory:"} or name.startswith("file:"):
+            raise ConfigurationError("SQLiteStore needs the path of a file, and no URI; MemoryStore needs none")
         self._ttl = seconds_or_forever("ttl", ttl)
         self._lease = seconds("lease", lease)
         try:
@@ -89,7 +89,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: the file cannot be read or written.
             OSError: the file cannot be opened.
-            StoreError: the file was replaced.
+            StoreError: the file was replaced, or the steps of other threads take too long.
         """
         token, now = token_hex(16), time()
         wanted = {"key": key, "token": token, "until": now + self._lease, "now": now}
@@ -116,7 +116,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: the file cannot be read or written.
             OSError: the file cannot be opened.
-            StoreError: the file was replaced.
+            StoreError: the file was replaced, or the steps of other threads take too long.
         """
         now = time()
         completion = {"key": key, "token": token, "until": now + self._ttl, "now": now}
@@ -132,7 +132,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: the file cannot be read or written.
             OSError: the file cannot be opened.
-            StoreError: the file was replaced.
+            StoreError: the file was replaced, or the steps of other threads take too long.
         """
         self._file.run(lambda connection: connection.execute(_RELEASE, {"key": key, "token": token}))
 

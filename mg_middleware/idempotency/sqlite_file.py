@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 import weakref
+from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-# For how many seconds a step waits while another process writes.
+# For how many seconds a step waits for its turn in this process, and as long again while another process writes.
 _BUSY_SECONDS = 5.0
 
 # A power failure can lose the last steps, but not damage the file (https://www.sqlite.org/wal.html).
@@ -39,7 +40,7 @@ class SQLiteFile:
         schema: the statements that make its tables; they must do nothing where these exist.
 
     Raises:
-        OSError: the file cannot be made, read or written.
+        OSError: the file cannot be made, read or written, or its folder not be written.
         StoreError: there is something else than a regular file.
         ValueError: the path contains a NUL.
     """
@@ -67,15 +68,19 @@ class SQLiteFile:
         Raises:
             sqlite3.Error: the file cannot be read or written.
             OSError: the file cannot be opened.
-            StoreError: the file was replaced since it was opened.
+            StoreError: the file was replaced since it was opened, or its steps take too long.
         """
-        with _one_step:
-            try:
-                return step(self._connection())
-            except BaseException:
-                # Whatever went wrong, the next step starts from the file as it then is.
-                self.forget_connection()
-                raise
+        # Without this bound, the delays would add up where another process writes for minutes.
+        if not _one_step.acquire(timeout=_BUSY_SECONDS):
+            raise StoreError(f"the steps before this one took more than {_BUSY_SECONDS:g} seconds")
+        try:
+            return step(self._connection())
+        except BaseException:
+            # Whatever went wrong, the next step starts from the file as it then is.
+            self.forget_connection()
+            raise
+        finally:
+            _one_step.release()
 
     def close(self) -> None:
         """Close the connection. The next step opens it again."""
@@ -101,8 +106,10 @@ class SQLiteFile:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         self._identity = self._find()
-        if not os.access(self._path, os.R_OK | os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
+        # SQLite makes -wal and -shm beside it.
+        for path, access in ((self._path, os.R_OK | os.W_OK), (Path(self._path).parent, os.W_OK | os.X_OK)):
+            if not os.access(path, access):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     def _find(self) -> tuple[int, int]:
         found = os.lstat(self._path)

@@ -52,8 +52,9 @@ class IdempotencyStore(Protocol):
 
     Each step must be atomic, also against other processes where the store serves several. The methods may be plain or
     coroutine functions. Under ASGI, plain ones are called in a thread of their own, so that they may block; a store
-    whose plain methods never wait says so with an attribute `execution = "instant"` and is called directly. Stores with
-    coroutine functions serve ASGI only. A store needs short time-outs: while it waits, the sender does.
+    whose plain methods never wait says so with an attribute `execution = "instant"` and is called directly. A store
+    that has a coroutine function serves ASGI only, and is called on the event loop; where plain methods return
+    awaitables, it says `execution = "asynchronous"`. A store needs short time-outs: while it waits, the sender does.
 
     Whatever a step raises is logged at ERROR on the logger `mg_middleware`, text included, and the event is processed.
     """

@@ -73,7 +73,7 @@ class OncePerMeeting:
                 headers: list[tuple[str, str]],
                 *exc_info: Any,  # noqa: ANN401 - handed on as it is
             ) -> Callable[[bytes], object]:
-                claimed.answer_started(status)
+                claimed.answer_started(successful=status.startswith("2"))
                 return start_response(status, headers, *exc_info)
 
             try:

@@ -55,6 +55,7 @@ number = 7
 def of_four(one, two, three, four): ...
 """,
     "broken": "import a_module_that_is_not_there\napp = None\n",
+    "talkative": "raise RuntimeError('one line\\nand another')\n",
     "stubborn": "raise SystemExit(0)\n",
 }
 

@@ -46,14 +46,20 @@ def test_a_receiver_at_a_url_passes(process, receiver, environment):
 
 
 @pytest.mark.parametrize(
-    ("target", "says"),
-    [("nothing_here:app", "No module named 'nothing_here'"), ("broken:app", "a_module_that_is_not_there")],
+    ("words", "says"),
+    [
+        (["nothing_here:app"], "No module named 'nothing_here'"),
+        (["broken:app"], "a_module_that_is_not_there"),
+        (["talkative:app"], "RuntimeError: one line and another, at talkative.py:1"),
+        (["shop:unguarded", "--report", "shop.py/report.json"], "'shop.py/report.json' cannot be written"),
+    ],
+    ids=" ".join,
 )
-def test_an_application_that_cannot_be_imported_is_named(process, environment, target, says):
-    ended = process("check", target, env=environment)
-    assert ended.status == 2
-    assert says in ended.err
-    assert "Traceback" not in ended.out + ended.err
+def test_what_cannot_be_checked_is_one_line(process, environment, words, says):
+    ended = process("check", *words, env=environment)
+    assert (ended.status, ended.out) == (2, "")
+    (line,) = ended.err.strip().splitlines()
+    assert says in line
 
 
 @pytest.mark.parametrize(

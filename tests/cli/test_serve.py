@@ -3,9 +3,11 @@ import os
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
+import uvicorn
 from command_line_harness import SECRET
 
 from mg_middleware.cli.event_printer import print_events
@@ -137,6 +139,16 @@ def test_what_cannot_be_served_is_one_line(command, words, says):
 
 def test_an_application_that_does_not_start_ends_it(process):
     ended = process("serve", "shop:does_not_start", "--port", "0")
+    assert (ended.status, ended.out) == (2, "")
+    assert "no database" in ended.err
+    assert ended.err.splitlines()[-1] == "mg-middleware serve: the server did not start; its log says why"
+
+
+def test_workers_that_do_not_start_end_it(command, monkeypatch):
+    # uvicorn looks after its workers, by default for five seconds, before it sees that they have ended.
+    monkeypatch.setattr("uvicorn.Config", partial(uvicorn.Config, timeout_worker_healthcheck=1))
+    monkeypatch.setenv("MG_MIDDLEWARE_SERVE", "to be put back")
+    ended = command("serve", "shop:does_not_start", "--port", "0", "--workers", "2")
     assert (ended.status, ended.out) == (2, "")
     assert "no database" in ended.err
     assert ended.err.splitlines()[-1] == "mg-middleware serve: the server did not start; its log says why"

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from command_line_harness import SECRET
 
@@ -85,6 +87,12 @@ def test_without_a_secret_no_command_runs(command, monkeypatch, words):
     ended = command(*words)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (f"mg-middleware {words[0]}: no secret: set {NAME} or {NAME}_FILE, or give --secret-file\n")
+
+
+def test_a_standard_input_that_is_closed_is_one_line(process):
+    program = ["sh", "-c", 'exec "$0" -m mg_middleware sign - <&-', sys.executable]
+    ended = process(executable=program)
+    assert (ended.status, ended.out, ended.err) == (2, "", "mg-middleware sign: there is no standard input\n")
 
 
 def test_a_file_that_cannot_be_read_is_one_line(command, folder):

@@ -1,7 +1,10 @@
 """Once per meeting on ASGI: the end of the answer, cancellation, and the event loop."""
 
 import asyncio
+import contextlib
 import gc
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -25,7 +28,7 @@ from once_per_meeting import (
     succeeded,
 )
 
-from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, delivery_of
+from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore, delivery_of
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 
 pytestmark = pytest.mark.anyio
@@ -285,7 +288,26 @@ async def test_a_coroutine_that_is_thrown_away_is_left_to_the_lease():
     assert isinstance(memory.claim(KEY), InProgress)
 
 
-async def test_the_event_loop_goes_on_while_a_store_blocks():
+@pytest.fixture(params=["a store of one's own", "SQLite", "Redis"])
+def slow_store(request, tmp_path, monkeypatch):
+    """A store that needs half a second to claim, and may fail then."""
+    if request.param == "a store of one's own":
+        yield BlockingStore(MemoryStore(), 0.5)
+    elif request.param == "SQLite":
+        monkeypatch.setattr("mg_middleware.idempotency.sqlite_file._BUSY_SECONDS", 0.5)
+        path = tmp_path / "deliveries.sqlite3"
+        store = SQLiteStore(path)
+        store.claim("first")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield store
+            store.close()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            yield RedisStore(f"redis://127.0.0.1:{silent.getsockname()[1]}/0?socket_timeout=0.5")
+
+
+async def test_the_event_loop_goes_on_while_a_store_blocks(slow_store):
     ticks = []
 
     async def tick():
@@ -295,9 +317,10 @@ async def test_the_event_loop_goes_on_while_a_store_blocks():
 
     async with anyio.create_task_group() as group:
         group.start_soon(tick)
-        await run(asgi_application(lambda body: 200), BlockingStore(MemoryStore(), 0.25))
+        await run(asgi_application(lambda body: 200), slow_store)
         group.cancel_scope.cancel()
-    assert max(later - earlier for earlier, later in pairwise(ticks)) < 0.2
+    assert ticks[-1] - ticks[0] > 0.4
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 0.3
 
 
 async def test_deliveries_do_not_wait_for_each_others_steps_of_a_store_that_blocks():
@@ -360,6 +383,61 @@ async def test_contexts_are_shared_with_the_application(wrapped):
     variable.set("set outside")
     await run(application, wrapped(MemoryStore()))
     assert variable.get() == "set inside"
+
+
+class OnlyClaimsLater(CoroutineStore):
+    """Claims in a coroutine, and ends the claim in plain functions."""
+
+    def complete(self, key, token):
+        self.store.complete(key, token)
+
+    def release(self, key, token):
+        self.store.release(key, token)
+
+
+class PlainlyLater:
+    """Plain functions that return awaitables."""
+
+    execution = "asynchronous"
+
+    def __init__(self, store):
+        self.store = CoroutineStore(store)
+
+    def claim(self, key):
+        return self.store.claim(key)
+
+    def complete(self, key, token):
+        return self.store.complete(key, token)
+
+    def release(self, key, token):
+        return self.store.release(key, token)
+
+
+class DerivedFromAnInstantStore(CoroutineStore, MemoryStore):
+    """Inherits the word that it never waits."""
+
+
+@pytest.mark.parametrize("make", [OnlyClaimsLater, PlainlyLater, DerivedFromAnInstantStore])
+async def test_an_asynchronous_store_of_any_make_serves(make):
+    statuses = [500, 200]
+    guarded = MeetGeekASGIMiddleware(
+        asgi_application(lambda body: statuses.pop(0)), SECRET, idempotency_store=make(MemoryStore())
+    )
+    answers = [await receive_asgi_answer(guarded, succeeded()) for _ in range(3)]
+    assert [(answer.status, answer.body) for answer in answers] == [(500, b"done"), (200, b"done"), (200, b"")]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("broken", ["claim", "complete"])
+async def test_a_store_that_cancels_its_own_step_has_failed(anyio_backend, caplog, broken):
+    async def cancel(*arguments):
+        raise asyncio.CancelledError
+
+    store = CoroutineStore(MemoryStore())
+    setattr(store, broken, cancel)
+    guarded = MeetGeekASGIMiddleware(asgi_application(lambda body: 200), SECRET, idempotency_store=store)
+    assert (await receive_asgi_answer(guarded, succeeded())).body == b"done"
+    assert f"failed to {broken}: CancelledError" in caplog.text
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -213,6 +213,20 @@ def test_a_store_that_answers_nonsense_has_failed(protocol, caplog):
     assert "must return a Claim, not bool" in caplog.text
 
 
+def test_a_store_that_answers_an_awaitable_unasked_is_told_what_to_say(protocol, caplog):
+    class Later:
+        def __await__(self):
+            raise AssertionError("nobody awaits this")
+
+    class Unasked(BrokenStore):
+        def claim(self, key):
+            return Later()
+
+    guarded = protocol.guard(Handler(), idempotency_store=Unasked(MemoryStore(), None))
+    assert protocol.deliver(guarded, succeeded()).body == b"done"
+    assert 'not Later; a store whose plain methods return awaitables has the attribute execution = "asyn' in caplog.text
+
+
 def test_a_store_full_of_live_claims_is_logged_and_the_event_is_processed(protocol, caplog):
     answers = []
     handler = Handler()

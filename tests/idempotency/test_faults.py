@@ -87,16 +87,13 @@ def tiny_disk(tmp_path):
         ).returncode
         == 0
     )
-    if mounted:
-        yield folder
-        subprocess.run(["umount", "--lazy", folder], check=True)
-    else:
-        yield None
+    if not mounted:
+        pytest.skip("a file system cannot be mounted here; test_a_full_disk_loses_nothing has the same property")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_a_disk_that_is_truly_full_loses_nothing(protocol, tiny_disk, caplog):
-    if tiny_disk is None:
-        return  # the test above has the same property, without a disk of its own
     bodies = set()
     store = SQLiteStore(tiny_disk / "deliveries.sqlite3")
     guarded = protocol.guard(lambda body: bodies.add(body) or 200, idempotency_store=store)

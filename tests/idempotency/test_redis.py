@@ -1,5 +1,6 @@
 """What only the Redis store does: clients of every kind, and a server that may go."""
 
+import socket
 import socketserver
 import subprocess
 import sys
@@ -82,6 +83,17 @@ def test_the_options_of_a_url_count(redis_server):
         client.client_unpause()
 
 
+def test_an_answer_that_does_not_come_is_not_waited_for_twice():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        store = RedisStore(f"redis://127.0.0.1:{server.getsockname()[1]}/0?socket_timeout=0.1")
+        with pytest.raises(redis.TimeoutError):
+            store.claim("key")
+        server.settimeout(0)
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
 def test_a_server_that_cannot_be_reached_is_an_error_at_once():
     store = RedisStore("redis://127.0.0.1:1/0")
     begun = time.monotonic()
@@ -136,7 +148,17 @@ def test_an_asynchronous_client_takes_the_same_steps(redis_server):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1", "127.0.0.1:6379", "redis://user:pass@host:word", "redis://:hidden/word@127.0.0.1", ""]
+    "url",
+    [
+        "http://127.0.0.1",
+        "127.0.0.1:6379",
+        "redis://user:pass@host:word",
+        "redis://:hidden/word@127.0.0.1",
+        "redis://user:hidden@127.0.0.1?socket_timeout=word",
+        "redis://user:hidden@127.0.0.1?socket_time_out=5",
+        "rediss://user:hidden@127.0.0.1?ssl_cert_reqs=word",
+        "",
+    ],
 )
 def test_a_wrong_url_is_refused_without_showing_it(url):
     words = r"^RedisStore's URL must be a valid redis://, rediss:// or unix:// URL$"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from once_per_meeting import claims_at_once
@@ -102,9 +103,11 @@ def test_what_is_no_regular_file_is_refused(path, make):
         SQLiteStore(path)
 
 
-@pytest.mark.parametrize("wrong", ["", ":memory:"])
+@pytest.mark.parametrize("wrong", ["", ":memory:", "file::memory:?cache=shared"])
 def test_what_names_no_file_is_refused(wrong):
-    with pytest.raises(ConfigurationError, match=r"^SQLiteStore needs the path of a file; MemoryStore needs none$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^SQLiteStore needs the path of a file, and no URI; MemoryStore needs none$"
+    ):
         SQLiteStore(wrong)
 
 
@@ -114,9 +117,12 @@ def test_a_path_that_cannot_be_a_file_is_refused(wrong):
         SQLiteStore(wrong)
 
 
-def test_a_file_that_may_not_be_written_is_refused(path, monkeypatch):
-    monkeypatch.setattr("mg_middleware.idempotency.sqlite_file.os.access", lambda *arguments: False)
-    with pytest.raises(ConfigurationError, match="Permission denied"):
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_may_not_be_written_is_refused(path, monkeypatch, what):
+    forbidden = path if what == "file" else path.parent
+    # Since the superuser may write anything.
+    monkeypatch.setattr(os, "access", lambda asked, mode: os.fspath(asked) != str(forbidden))
+    with pytest.raises(ConfigurationError, match=f"Permission denied: '{forbidden}'"):
         SQLiteStore(path)
 
 
@@ -230,6 +236,25 @@ def test_a_file_that_another_process_holds_too_long_is_an_error(path, monkeypatc
     assert isinstance(store.claim("key"), Claimed)
 
 
+def test_threads_wait_for_a_file_that_is_held_at_the_same_time_and_not_one_after_the_other(path, monkeypatch):
+    monkeypatch.setattr("mg_middleware.idempotency.sqlite_file._BUSY_SECONDS", 0.5)
+    store = SQLiteStore(path)
+    store.claim("first")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.close()
+
+        def claim(number):
+            begun = time.monotonic()
+            with pytest.raises((sqlite3.OperationalError, StoreError), match=r"locked|took more than 0\.5 seconds"):
+                store.claim(str(number))
+            return time.monotonic() - begun
+
+        with ThreadPoolExecutor(12) as threads:
+            assert max(threads.map(claim, range(12))) < 3  # one after the other, the last waits six
+    assert isinstance(store.claim("key"), Claimed)
+
+
 def test_a_key_released_while_it_was_claimed_is_free_in_a_moment(path):
     # Whoever held the key when the claim was refused may have gone when the claim is looked at.
     store = SQLiteStore(path)
@@ -318,6 +343,28 @@ def test_a_store_in_use_survives_forks(path, threads):
         [sys.executable, "-W", "ignore", "-c", FORKING, path, threads], capture_output=True, text=True, check=False
     )
     assert (done.stdout.strip(), done.stderr) == ("{0} {'AlreadyComplete'}", "")
+
+
+FORKING_ONCE = """
+import os, sys
+from mg_middleware import SQLiteStore
+store = SQLiteStore(sys.argv[1])
+store.claim("before")
+def opened():
+    with os.scandir("/proc/self/fd") as entries:
+        return [entry.name for entry in entries if os.path.realpath(entry.path).startswith(sys.argv[1])]
+print(len(opened()) > 0, flush=True)
+if os.fork() == 0:
+    print(opened(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_forked_process_inherits_no_connection(path):
+    # Their locks would stay with the parent (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+    done = subprocess.run([sys.executable, "-c", FORKING_ONCE, path], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True", "[]"]
 
 
 OPENING = """

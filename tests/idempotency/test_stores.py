@@ -1,5 +1,6 @@
 """What every store does."""
 
+import sys
 from math import inf, nan
 
 import pytest
@@ -90,6 +91,12 @@ def test_a_completed_key_without_a_time_to_live_is_never_forgotten(store_kind):
     store = store_kind.make(ttl=None)
     store.complete("key", store.claim("key").token)
     store_kind.let_pass(10**9)
+    assert store.claim("key") == AlreadyComplete()
+
+
+def test_the_longest_time_to_live_serves(store_kind):
+    store = store_kind.make(ttl=10**15)
+    store.complete("key", store.claim("key").token)
     assert store.claim("key") == AlreadyComplete()
 
 
@@ -197,7 +204,7 @@ def test_a_key_is_the_same_in_every_version():
     assert store_key("tenant", SUCCEEDED, "m") == "6711f48b2c50dad42dd030fbda98aa350854e08567240fd2149be9ca31d46e0a"
 
 
-RANGE = "must be a finite number of seconds above zero, not"
+RANGE = f"must be more than 0 and at most {10**15} seconds, not"
 NUMBER = "must be a number of seconds, not"
 BAD_OPTIONS = {
     "no lease": ({"lease": 0}, ConfigurationError, f"lease {RANGE} 0"),
@@ -206,7 +213,17 @@ BAD_OPTIONS = {
     "a lease that is no number": ({"lease": nan}, ConfigurationError, f"lease {RANGE} nan"),
     "a lease of None": ({"lease": None}, TypeError, f"lease {NUMBER} NoneType"),
     "a lease of text": ({"lease": "60"}, TypeError, f"lease {NUMBER} str"),
-    "no time to live": ({"ttl": 0}, ConfigurationError, f"ttl {RANGE} 0"),
+    "no time to live": ({"ttl": 0}, ConfigurationError, f"ttl {RANGE} 0; None is for ever"),
+    "a time to live that no float holds": (
+        {"ttl": 10**400},
+        ConfigurationError,
+        f"ttl {RANGE} {10**400}; None is for ever",
+    ),
+    "a time to live that Redis cannot count": (
+        {"ttl": sys.maxsize},
+        ConfigurationError,
+        f"ttl {RANGE} {sys.maxsize}; None is for ever",
+    ),
     "a time to live of True": ({"ttl": True}, TypeError, f"ttl {NUMBER} bool"),
 }
 
@@ -215,3 +232,9 @@ BAD_OPTIONS = {
 def test_an_option_out_of_its_range_is_refused(store_kind, options, error, message):
     with pytest.raises(error, match=f"^{message}$"):
         store_kind.make(**options)
+
+
+@pytest.mark.parametrize("wrong", [0, float("inf")])
+def test_who_asks_for_no_end_is_told_how(store_kind, wrong):
+    with pytest.raises(ConfigurationError, match=r"ttl .*; None is for ever"):
+        store_kind.make(ttl=wrong)

@@ -276,6 +276,12 @@ variant(
     "raw.unicode",
     true_signature=lambda self, body: mac(SECRET, body.decode("ascii", "ignore").encode()),
 )
+variant(
+    "skips-what-is-no-text",
+    "rej.before-parse",
+    BOTH,
+    true_signature=lambda self, body: mac(SECRET, body.decode("utf-8", "ignore").encode()),
+)
 variant("cuts-large-bodies", "raw.large", BOTH, true_signature=lambda self, body: mac(SECRET, body[:100_000]))
 variant(
     "refuses-large-bodies",
@@ -398,6 +404,15 @@ class SwallowsFailure(Right):
 
 
 @wrong("rep.fail-then-retry", interfaces=BOTH)
+class TellsOfItsFailure(Right):
+    def process(self, body):
+        try:
+            return super().process(body)
+        except Exception:
+            return (200, b'{"error": "no database"}')
+
+
+@wrong("rep.fail-then-retry", interfaces=BOTH)
 class RemembersTooEarly(Right):
     def process(self, body):
         event = self.parse(body)
@@ -469,11 +484,56 @@ class SharedBody(Right):
         return self.body
 
 
+class TakesItsTime(Right):
+    """Does something between the check and the work, such as a question to a database."""
+
+    async def respond(self, method, headers, receive):
+        body = await self.read(receive)
+        if self.is_genuine(headers, body):
+            self.body = body
+            await asyncio.sleep(0.001)
+        return self.answer(method, headers, body)
+
+
+@wrong("rep.concurrent")
+class SharedEvent(TakesItsTime):
+    def process(self, body):
+        return super().process(self.body)
+
+
+@wrong("rep.concurrent")
+class DropsWhenBusy(Right):
+    busy = False
+
+    async def respond(self, method, headers, receive):
+        body = await self.read(receive)
+        if not self.is_genuine(headers, body):
+            return self.refusal
+        if self.busy:
+            return self.success
+        self.busy = True
+        try:
+            await asyncio.sleep(0.001)
+            return self.process(body)
+        finally:
+            self.busy = False
+
+
 # --- refusals
 variant("forbids", "rej.status", BOTH, refusal=(403, b""))
 variant("bad-request", "rej.status", refusal=(400, b"bad signature"))
 variant("not-found", "rej.status", refusal=(404, b""))
-variant("bad-signature-gets-200", "rej.status sig.wrong-secret", refusal=(200, b""))
+variant("bad-signature-gets-200", "rej.status sig.wrong-secret", BOTH, refusal=(200, b""))
+variant("bad-signature-is-ignored", "rej.status sig.wrong-secret", refusal=(202, b'{"status": "ignored"}'))
+variant("bad-signature-gets-500", "rej.status sig.wrong-secret", refusal=(500, b""))
+
+
+@wrong("rej.status sig.wrong-secret", interfaces=BOTH)
+class RefusesByRaising(Right):
+    def answer(self, method, headers, body):
+        if not self.is_genuine(headers, body):
+            raise PermissionError("bad signature")
+        return self.process(body)
 
 
 @wrong("rej.before-parse sig.body-garbage", interfaces=BOTH)

@@ -36,10 +36,24 @@ class OtherSecretShop(Shop):
     secret = b"another secret"
 
 
+class ElsewhereShop(Shop):
+    def answer(self, method, headers, body):
+        return (404, b"")
+
+
 async def broken_start(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def broken_stop(scope, receive, send):
+    if scope["type"] != "lifespan":
+        return await app(scope, receive, send)
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    raise ValueError("the pool is open")
 
 
 def ambiguous(*arguments):
@@ -52,4 +66,5 @@ key_error = KeyErrorShop().asgi
 forgetful = ForgetfulShop().asgi
 leaky = LeakyShop().asgi
 other_secret = OtherSecretShop().asgi
+elsewhere = ElsewhereShop().wsgi
 number = 5

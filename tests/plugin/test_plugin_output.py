@@ -223,6 +223,52 @@ def test_a_secret_does_not_show_in_a_traceback(pytester, run, monkeypatch):
     result.stdout.fnmatch_lines(["*<the secret, not shown>*"])
 
 
+SHOWING = """
+    import logging
+    from pytest_meetgeek import Receiver
+
+    def echo(environ, start_response):
+        print("printed", environ["HTTP_X_MG_SIGNATURE"])
+        logging.warning("logged %s", environ["HTTP_X_MG_SIGNATURE"])
+        raise ValueError("raised " + environ["HTTP_X_MG_SIGNATURE"])
+
+    def test_a_comparison(meetgeek_secret):
+        assert meetgeek_secret == "another"
+
+    def test_an_error_inside(meetgeek):
+        meetgeek.tampered("body-key-order", meetgeek.raw(b"{"))
+
+    def test_the_header(meetgeek):
+        assert meetgeek.tampered("secret-itself").signature == ""
+
+    def test_what_the_app_tells(meetgeek):
+        record = meetgeek.deliver(echo, meetgeek.tampered("secret-itself"))
+        assert record.acknowledged, record.explain()
+
+    def test_an_answer(meetgeek):
+        with Receiver(echo) as receiver:
+            assert receiver.send(meetgeek.tampered("secret-itself")) == 200
+"""
+
+
+@pytest.mark.parametrize("secret", ["very-secret-indeed", 'v\u00e9ry "se\'cret" in\\deed'])
+@pytest.mark.parametrize("arguments", [("-l",), ("-l", "-vv", "--tb=long", "-ojunit_logging=all"), ("--full-trace",)])
+def test_a_secret_shows_nowhere(arguments, secret, pytester, run, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", secret)
+    pytester.makepyfile(SHOWING)
+    result = run("--meetgeek-secret-env=SHOP_SECRET", "--junitxml=j.xml", *arguments)
+    result.assert_outcomes(failed=5)
+    for text in (result.stdout.str(), pytester.path.joinpath("j.xml").read_text()):
+        # Its last letters stand for all of it, in whatever way the rest is escaped.
+        assert secret[-4:] not in text
+        assert "[secret]" in text
+
+
+def test_the_public_default_may_be_read(pytester, run):
+    pytester.makepyfile("def test_it(meetgeek_secret): assert f'<{meetgeek_secret}>' == ''")
+    run().stdout.fnmatch_lines(["E * '<meetgeek-test-secret>' == ''"])
+
+
 @pytest.mark.parametrize("arguments", [(), ("-n2",)])
 def test_it_runs_beside_the_user_s_own_tests(arguments, pytester, run):
     pytester.makepyfile("def test_mine(): pass")
@@ -321,10 +367,73 @@ def test_an_error_in_a_fixture_is_the_check_s(pytester, run):
     result.stdout.fnmatch_lines(["ack          0     2     0     0", "  MUST   ack.status  (*no database*)"])
 
 
-def test_a_failed_start_up_fails_the_test(run):
-    result = run("--meetgeek-app=plugin_shop:broken_start", "-k", "ack.status")
+def test_a_failed_start_up_is_one_finding(run):
+    result = run("--meetgeek-app=plugin_shop:broken_start", "-rs")
+    result.assert_outcomes(failed=1, skipped=73)
+    lines = result.outlines
+    assert lines.count("the app's start-up failed: no database") == 1
+    result.stdout.fnmatch_lines(["  MUST   ack.status  (*the app's start-up failed: no database)"])
+    result.stdout.fnmatch_lines(["SKIPPED ?71? *: blocked: the app does not start, as another check found"])
+
+
+def test_a_start_up_that_fails_once_the_app_was_seen_working_is_no_skip(pytester, run):
+    pytester.makeconftest(
+        """
+        import pytest
+        import plugin_shop
+
+        @pytest.fixture
+        def meetgeek_app(request):
+            working = "ack.status" in request.node.name
+            return plugin_shop.app if working else plugin_shop.broken_start
+        """
+    )
+    pytester.makepyfile(IN_SUITE)
+    run("-k", "ack.status or sig.missing or sig.empty").assert_outcomes(passed=1, failed=3, deselected=70)
+
+
+def test_a_failed_shutdown_is_one_finding(run):
+    result = run("--meetgeek-app=plugin_shop:broken_stop", "-kack")
+    result.assert_outcomes(passed=9, errors=1, deselected=65)
+    result.stdout.fnmatch_lines(
+        [
+            "the app's lifespan raised ValueError: the pool is open, at *plugin_shop.py:*",
+            "ack          7     1     0     0",
+            "  MUST   ack.status  (*the app's lifespan raised ValueError: *)",
+        ]
+    )
+
+
+def test_a_failed_shutdown_fails_a_test_of_the_user_s(pytester, run):
+    pytester.makeini("[pytest]\nmeetgeek_app = plugin_shop:broken_stop")
+    pytester.makepyfile(
+        "def test_it(meetgeek_receiver, meetgeek_request): meetgeek_receiver.send(meetgeek_request)\n"
+        "def test_again(meetgeek_receiver, meetgeek_request): meetgeek_receiver.send(meetgeek_request)"
+    )
+    result = run()
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines(["E   *LifespanError: the app's lifespan raised ValueError: the pool is open, at *"])
+
+
+@pytest.mark.parametrize(
+    ("app", "note"),
+    [
+        ("other_secret", "the genuine signature is refused: has the app the same secret as the fixture *"),
+        ("elsewhere", "is the webhook at this path? --meetgeek-path (ini: meetgeek_path)"),
+    ],
+)
+def test_where_nothing_is_accepted_the_usual_cause_is_named(app, note, run):
+    result = run(f"--meetgeek-app=plugin_shop:{app}", "-kack.status")
     result.assert_outcomes(failed=1, deselected=73)
-    result.stdout.fnmatch_lines(["*LifespanError: the app's start-up failed: no database"])
+    result.stdout.fnmatch_lines(["  required: HTTP 200", "  received: HTTP 40?, no body", f"  note:     {note}"])
+
+
+def test_an_async_test_cannot_run_a_check(pytester):
+    pytester.makeini("[pytest]\nmeetgeek_app = plugin_shop:app\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile("async def test_receiver(meetgeek_check): meetgeek_check()")
+    result = pytester.runpytest_inprocess("-pno:cacheprovider", "--asyncio-mode=auto", "-k", "ack.status")
+    result.assert_outcomes(errors=1, deselected=73)
+    result.stdout.fnmatch_lines(["write the test as a plain 'def': a check has an event loop of its own"])
 
 
 def test_a_check_that_is_not_called_is_an_error(pytester, run):
@@ -354,7 +463,8 @@ def test_an_ini_app_that_cannot_be_loaded_fails_the_test(pytester, run):
     pytester.makepyfile("def test_app(meetgeek_app): pass\ndef test_spy(meetgeek_spy): pass")
     result = run()
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["'plugin_shop' of 'plugin_shop:ap' has no 'ap': did you mean 'app'?"])
+    problem = "'plugin_shop' of 'plugin_shop:ap' has no 'ap': did you mean 'app'?"
+    assert result.outlines.count(problem) == 1
 
 
 def test_an_app_of_unknown_kind_names_the_option(pytester, run):
