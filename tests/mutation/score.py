@@ -307,11 +307,8 @@ def main() -> int:
     begun = time.monotonic()
     survivors = try_mutants(mutants, arguments.workers)
     minutes = round((time.monotonic() - begun) / 60)
-    known = {
-        (entry["module"], entry["function"], was, becomes)
-        for entry in equivalent()
-        for was, becomes in entry["mutants"]
-    }
+    entries = equivalent()
+    known = {(entry["module"], entry["function"], *pair) for entry in entries for pair in entry["mutants"]}
     unknown = [mutant for mutant in survivors if mutant.name not in known]
     stale = {name for name in known if name[0] in chosen} - {mutant.name for mutant in survivors}
     for mutant in unknown:
