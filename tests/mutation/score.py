@@ -103,7 +103,7 @@ TESTS = {
 SLOW = "not java and not million and not processes and not interleaved"
 OPTIONS = (
     *("-x", "-q", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", SLOW),
-    *("-W", "ignore:Module already imported", "--hypothesis-profile=mutation"),
+    *("-W", "ignore:Module already imported", "--hypothesis-profile=mutation", "-o", "timeout=20"),
 )
 
 
