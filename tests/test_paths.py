@@ -205,29 +205,54 @@ def test_the_root_guards_everything(path):
     assert GuardedPaths("/").includes(path, "/api")
 
 
+BLANK = "paths holds a blank path; to guard everything, leave paths out"
+
+
+@pytest.mark.parametrize("paths", ["", " \n", ["/first", ""]], ids=["empty", "white space", "among others"])
+def test_a_blank_path_is_a_configuration_error(paths):
+    with pytest.raises(ConfigurationError, match=f"^{BLANK}$"):
+        GuardedPaths(paths)
+
+
+def test_no_path_is_a_configuration_error():
+    words = r"^paths is empty: nothing would be guarded; to guard everything, leave paths out$"
+    with pytest.raises(ConfigurationError, match=words):
+        GuardedPaths([])
+
+
 @pytest.mark.parametrize(
-    "paths",
+    "path",
     [
-        pytest.param("", id="empty path"),
-        pytest.param(" \n", id="blank path"),
-        pytest.param([], id="no path"),
-        pytest.param(["/first", ""], id="empty path among others"),
         pytest.param("/webhooks/*", id="wildcard"),
         pytest.param("/webhooks/{team}", id="route pattern of Starlette"),
+        pytest.param("/webhooks/{team", id="half a route pattern of Starlette"),
+        pytest.param("/webhooks/team}", id="the other half"),
         pytest.param("/webhooks/<team>", id="route pattern of Flask"),
+        pytest.param("/webhooks/<team", id="half a route pattern of Flask"),
+        pytest.param("/webhooks/team>", id="the other half of it"),
         pytest.param("/webhooks/meetgeek?x=1", id="query"),
+        pytest.param("/webhooks/meetgeek#x", id="fragment"),
         pytest.param("/webhooks/../meetgeek", id="dot segments"),
+        pytest.param("../webhooks", id="dot segments first"),
+        pytest.param("/webhooks/..", id="dot segments last"),
         pytest.param("/webhooks/%2e%2e/meetgeek", id="encoded dot segments"),
         pytest.param("https://example.com/webhooks/meetgeek", id="URL"),
         pytest.param("example.com:443/webhooks/meetgeek", id="host and port"),
     ],
 )
-def test_what_would_guard_nothing_is_a_configuration_error(paths):
-    with pytest.raises(ConfigurationError, match="paths"):
-        GuardedPaths(paths)
+def test_what_would_guard_nothing_is_a_configuration_error(path):
+    with pytest.raises(ConfigurationError) as raised:
+        GuardedPaths(path)
+    assert str(raised.value) == f"paths takes plain paths, not patterns, dot segments or URLs: {path!r}"
 
 
-@pytest.mark.parametrize("paths", [b"/webhooks", 7, None, [b"/webhooks"], ["/webhooks", None]])
+@pytest.mark.parametrize("wrong", [b"/webhooks", 7, None])
+def test_a_path_of_a_wrong_type_is_a_type_error(wrong):
+    with pytest.raises(TypeError, match=f"^paths takes str, not {type(wrong).__name__}$"):
+        GuardedPaths(["/webhooks", wrong])
+
+
+@pytest.mark.parametrize("paths", [b"/webhooks", 7, None])
 def test_paths_of_a_wrong_type_are_a_type_error(paths):
     with pytest.raises(TypeError):
         GuardedPaths(paths)
