@@ -113,8 +113,11 @@ def test_every_spelling_of_a_guarded_path_is_guarded(path):
         "/docs/../health",
         "/meetgeek/../webhooks",
         "http://localhost/health",
+        "http://localhost/x:webhooks/meetgeek",
+        "//first//second/webhooks/meetgeek",
         "example.com:443",
         "/" + "a" * 100_000,
+        "/" + "A" * 100_000,
     ],
 )
 def test_a_path_elsewhere_is_not_guarded(path):
@@ -165,6 +168,7 @@ def test_a_path_is_guarded_with_and_without_its_mount(path, mount):
         ("/meetgeek-status", "/webhooks"),
         ("/other", "/webhooks/"),
         ("/My Report.pdf", "/files"),
+        ("/api/X/webhooks%2Fmeetgeek", "/api"),
         ("/", "/api"),
         ("", "/api"),
     ],
@@ -178,6 +182,7 @@ def test_a_path_may_be_given_with_its_mount():
     assert guarded.includes("/webhooks/meetgeek", "/api")
     assert guarded.includes("/api/webhooks/meetgeek", "/api")
     assert not guarded.includes("/webhooks/meetgeek", "")
+    assert GuardedPaths("/apix/webhooks").includes("/webhooks", "/apiX")
 
 
 @pytest.mark.parametrize("configured", ["/hooks/caf\xe9", "/hooks/caf%C3%A9", "hooks/Caf\xc9/", " /hooks//caf\xe9\n"])
@@ -294,6 +299,14 @@ def test_a_long_path_is_guarded_if_it_is_oddly_spelt_and_passes_if_it_is_plain()
     guarded = GuardedPaths(WEBHOOK)
     assert guarded.includes("/health/%20" + "a" * 3_000, "")
     assert not guarded.includes("/health/" + "a" * 3_000, "")
+
+
+@pytest.mark.parametrize("mount", ["", "/api"])
+def test_an_odd_path_is_read_up_to_a_length_that_the_mount_counts_in(mount):
+    guarded = GuardedPaths(WEBHOOK)
+    path = "/health/%20".ljust(2048 - len(mount), "a")
+    assert not guarded.includes(path, mount)
+    assert guarded.includes(path + "a", mount)
 
 
 plain_segments = st.text(string.ascii_letters + string.digits + "-_~=+", min_size=1, max_size=8)
