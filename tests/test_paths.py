@@ -113,8 +113,11 @@ def test_every_spelling_of_a_guarded_path_is_guarded(path):
         "/docs/../health",
         "/meetgeek/../webhooks",
         "http://localhost/health",
+        "http://localhost/x:webhooks/meetgeek",
+        "//first//second/webhooks/meetgeek",
         "example.com:443",
         "/" + "a" * 100_000,
+        "/" + "A" * 100_000,
     ],
 )
 def test_a_path_elsewhere_is_not_guarded(path):
@@ -165,6 +168,7 @@ def test_a_path_is_guarded_with_and_without_its_mount(path, mount):
         ("/meetgeek-status", "/webhooks"),
         ("/other", "/webhooks/"),
         ("/My Report.pdf", "/files"),
+        ("/api/X/webhooks%2Fmeetgeek", "/api"),
         ("/", "/api"),
         ("", "/api"),
     ],
@@ -178,6 +182,7 @@ def test_a_path_may_be_given_with_its_mount():
     assert guarded.includes("/webhooks/meetgeek", "/api")
     assert guarded.includes("/api/webhooks/meetgeek", "/api")
     assert not guarded.includes("/webhooks/meetgeek", "")
+    assert GuardedPaths("/apix/webhooks").includes("/webhooks", "/apiX")
 
 
 @pytest.mark.parametrize("configured", ["/hooks/caf\xe9", "/hooks/caf%C3%A9", "hooks/Caf\xc9/", " /hooks//caf\xe9\n"])
@@ -205,29 +210,54 @@ def test_the_root_guards_everything(path):
     assert GuardedPaths("/").includes(path, "/api")
 
 
+BLANK = "paths holds a blank path; to guard everything, leave paths out"
+
+
+@pytest.mark.parametrize("paths", ["", " \n", ["/first", ""]], ids=["empty", "white space", "among others"])
+def test_a_blank_path_is_a_configuration_error(paths):
+    with pytest.raises(ConfigurationError, match=f"^{BLANK}$"):
+        GuardedPaths(paths)
+
+
+def test_no_path_is_a_configuration_error():
+    words = r"^paths is empty: nothing would be guarded; to guard everything, leave paths out$"
+    with pytest.raises(ConfigurationError, match=words):
+        GuardedPaths([])
+
+
 @pytest.mark.parametrize(
-    "paths",
+    "path",
     [
-        pytest.param("", id="empty path"),
-        pytest.param(" \n", id="blank path"),
-        pytest.param([], id="no path"),
-        pytest.param(["/first", ""], id="empty path among others"),
         pytest.param("/webhooks/*", id="wildcard"),
         pytest.param("/webhooks/{team}", id="route pattern of Starlette"),
+        pytest.param("/webhooks/{team", id="half a route pattern of Starlette"),
+        pytest.param("/webhooks/team}", id="the other half"),
         pytest.param("/webhooks/<team>", id="route pattern of Flask"),
+        pytest.param("/webhooks/<team", id="half a route pattern of Flask"),
+        pytest.param("/webhooks/team>", id="the other half of it"),
         pytest.param("/webhooks/meetgeek?x=1", id="query"),
+        pytest.param("/webhooks/meetgeek#x", id="fragment"),
         pytest.param("/webhooks/../meetgeek", id="dot segments"),
+        pytest.param("../webhooks", id="dot segments first"),
+        pytest.param("/webhooks/..", id="dot segments last"),
         pytest.param("/webhooks/%2e%2e/meetgeek", id="encoded dot segments"),
         pytest.param("https://example.com/webhooks/meetgeek", id="URL"),
         pytest.param("example.com:443/webhooks/meetgeek", id="host and port"),
     ],
 )
-def test_what_would_guard_nothing_is_a_configuration_error(paths):
-    with pytest.raises(ConfigurationError, match="paths"):
-        GuardedPaths(paths)
+def test_what_would_guard_nothing_is_a_configuration_error(path):
+    with pytest.raises(ConfigurationError) as raised:
+        GuardedPaths(path)
+    assert str(raised.value) == f"paths takes plain paths, not patterns, dot segments or URLs: {path!r}"
 
 
-@pytest.mark.parametrize("paths", [b"/webhooks", 7, None, [b"/webhooks"], ["/webhooks", None]])
+@pytest.mark.parametrize("wrong", [b"/webhooks", 7, None])
+def test_a_path_of_a_wrong_type_is_a_type_error(wrong):
+    with pytest.raises(TypeError, match=f"^paths takes str, not {type(wrong).__name__}$"):
+        GuardedPaths(["/webhooks", wrong])
+
+
+@pytest.mark.parametrize("paths", [b"/webhooks", 7, None])
 def test_paths_of_a_wrong_type_are_a_type_error(paths):
     with pytest.raises(TypeError):
         GuardedPaths(paths)
@@ -269,6 +299,14 @@ def test_a_long_path_is_guarded_if_it_is_oddly_spelt_and_passes_if_it_is_plain()
     guarded = GuardedPaths(WEBHOOK)
     assert guarded.includes("/health/%20" + "a" * 3_000, "")
     assert not guarded.includes("/health/" + "a" * 3_000, "")
+
+
+@pytest.mark.parametrize("mount", ["", "/api"])
+def test_an_odd_path_is_read_up_to_a_length_that_the_mount_counts_in(mount):
+    guarded = GuardedPaths(WEBHOOK)
+    path = "/health/%20".ljust(2048 - len(mount), "a")
+    assert not guarded.includes(path, mount)
+    assert guarded.includes(path + "a", mount)
 
 
 plain_segments = st.text(string.ascii_letters + string.digits + "-_~=+", min_size=1, max_size=8)

@@ -69,6 +69,13 @@ class TestLength:
         assert stream.sizes == [size]
         assert b"".join(stream.chunks) == (SUCCEEDED + b"the next request")[size:]
 
+    def test_a_stream_may_give_mutable_bytes(self):
+        app = Recorder()
+        environ = wsgi_environ(signed(SUCCEEDED), Stream(bytearray(SUCCEEDED)), **declared(SUCCEEDED))
+        assert ask(MeetGeekWSGIMiddleware(app, SECRET), environ).status == 200
+        body = delivery_of(app.calls[0][0]).body
+        assert (type(body), body) == (bytes, SUCCEEDED)
+
     def test_a_stream_that_gives_a_byte_at_a_time_is_read_to_the_end(self):
         stream = Stream(*(bytes([byte]) for byte in SUCCEEDED), b"the next request")
         assert status_of(wsgi_environ(signed(SUCCEEDED), stream, **declared(SUCCEEDED))) == 200
@@ -408,6 +415,20 @@ class TestAnswer:
     def test_the_mount_counts_as_part_of_the_path(self):
         environ = wsgi_environ([], SCRIPT_NAME="/webhooks", PATH_INFO="/meetgeek")
         assert status_of(environ, paths=PATH) == 401
+
+    @pytest.mark.parametrize(
+        ("root", "path"), [("/webhooks", "/meetgeek"), ("//Webhooks", "/meetgeek"), (PATH, ""), (PATH, None)]
+    )
+    def test_the_virtual_root_of_pyramid_counts_as_part_of_the_path(self, root, path):
+        environ = wsgi_environ([], HTTP_X_VHM_ROOT=root, PATH_INFO=path)
+        if path is None:
+            del environ["PATH_INFO"]
+        assert status_of(environ, paths=PATH) == 401
+
+    def test_a_virtual_root_elsewhere_changes_nothing(self):
+        environ = wsgi_environ([], HTTP_X_VHM_ROOT="/shop", PATH_INFO="/meetgeek", CONTENT_LENGTH="0")
+        assert status_of(environ, paths=PATH) == 200
+        assert status_of(wsgi_environ([], HTTP_X_VHM_ROOT="/shop"), paths=PATH) == 401
 
     def test_an_empty_client_is_unknown(self, caplog):
         with caplog.at_level(logging.WARNING, "mg_middleware"):

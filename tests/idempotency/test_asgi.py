@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from contextvars import ContextVar
 from itertools import pairwise
 
@@ -232,6 +234,27 @@ async def test_a_request_cancelled_while_it_completes_is_complete_all_the_same()
         await run(asgi_application(lambda body: 200), Slow(memory))
     await anyio.sleep(0.3)
     assert memory.claim(KEY) == AlreadyComplete()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_claim_for_which_nobody_waits_any_more_goes_on_though_nobody_else_knows_of_it(anyio_backend):
+    waiting = []
+
+    class Waits(CoroutineStore):
+        async def claim(self, key):
+            future = asyncio.get_running_loop().create_future()
+            waiting.append(weakref.ref(future))
+            await future
+
+    application = asgi_application(lambda body: 200)
+    guarded = MeetGeekASGIMiddleware(application, SECRET, idempotency_store=Waits(MemoryStore()))
+    delivery = asyncio.ensure_future(receive_asgi_answer(guarded, succeeded()))
+    await asyncio.sleep(0.05)
+    delivery.cancel()
+    await asyncio.wait([delivery])
+    del delivery
+    gc.collect()
+    waiting[0]().set_result(None)
 
 
 class Endless(CoroutineStore):

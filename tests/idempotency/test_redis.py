@@ -1,8 +1,10 @@
 """What only the Redis store does: clients of every kind, and a server that may go."""
 
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 
 import anyio
@@ -39,9 +41,35 @@ def test_a_url_makes_a_client_with_short_time_outs(redis_server, monkeypatch):
     assert store.claim("key") == AlreadyComplete()
     (client,) = made
     options = client.connection_pool.connection_kwargs
-    assert options["socket_connect_timeout"] <= 2
-    assert options["socket_timeout"] <= 2
+    assert (options["socket_connect_timeout"], options["socket_timeout"]) == (1, 2)
     client.close()
+
+
+def test_a_step_whose_connection_breaks_is_tried_once_more():
+    steps = []
+
+    class Breaking(socketserver.StreamRequestHandler):
+        """Agrees to everything but a script, on which it hangs up."""
+
+        def handle(self):
+            for count in self.rfile:
+                words = [self.rfile.readline() for _ in range(2 * int(count[1:]))]  # each behind its length
+                if words[1] == b"EVALSHA\r\n":
+                    steps.append(words)
+                    return
+                self.wfile.write(b"+OK\r\n")
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Breaking) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        store = RedisStore(f"redis://127.0.0.1:{server.server_address[1]}?protocol=2")
+        with pytest.raises(redis.RedisError) as raised:
+            store.claim("key")
+        server.shutdown()
+    assert type(raised.value) is redis.ConnectionError
+    assert len(steps) == 2
 
 
 def test_the_options_of_a_url_count(redis_server):

@@ -117,12 +117,14 @@ def test_a_path_that_cannot_be_a_file_is_refused(wrong):
         SQLiteStore(wrong)
 
 
-@pytest.mark.parametrize("what", ["file", "folder"])
-def test_what_may_not_be_written_is_refused(path, monkeypatch, what):
+@pytest.mark.parametrize(
+    ("what", "lacking"), [("file", os.R_OK), ("file", os.W_OK), ("folder", os.W_OK), ("folder", os.X_OK)]
+)
+def test_what_may_not_be_written_is_refused(path, monkeypatch, what, lacking):
     forbidden = path if what == "file" else path.parent
     # Since the superuser may write anything.
-    monkeypatch.setattr(os, "access", lambda asked, mode: os.fspath(asked) != str(forbidden))
-    with pytest.raises(ConfigurationError, match=f"Permission denied: '{forbidden}'"):
+    monkeypatch.setattr(os, "access", lambda asked, mode: os.fspath(asked) != str(forbidden) or not mode & lacking)
+    with pytest.raises(ConfigurationError, match=rf"\[Errno 13\] Permission denied: '{forbidden}'"):
         SQLiteStore(path)
 
 
@@ -161,7 +163,9 @@ def test_a_file_that_goes_is_one_error_and_then_a_new_file(path, do_away_with):
     store = SQLiteStore(path)
     complete(store, "key")
     do_away_with(path)
-    with pytest.raises((OSError, StoreError)):
+    with pytest.raises(
+        (FileNotFoundError, StoreError), match=r"No such file|^the file was replaced: what it remembered is lost$"
+    ):
         store.claim("key")
     complete(store, "key")
     assert store.claim("key") == AlreadyComplete()

@@ -23,6 +23,12 @@ def test_a_second_claim_is_told_how_long_the_first_may_last(store_kind):
     assert 19 < answer.seconds_left <= 20
 
 
+def test_how_long_a_claim_may_last_is_told_exactly(store_kind):
+    store = store_kind.make(lease=1_000_000)
+    store.claim("key")
+    assert 999_900 < store.claim("key").seconds_left <= 1_000_000
+
+
 def test_claims_of_different_keys_do_not_meet(store):
     first, second = store.claim("one"), store.claim("two")
     assert first.token != second.token

@@ -64,7 +64,7 @@ class _Visitor(MutationVisitor):
                 return True
             case libcst.AnnAssign(annotation=libcst.Annotation(libcst.Name("TypeAlias"))):
                 return True
-            case libcst.Call(func=libcst.Name("TypeVar" | "cast")):
+            case libcst.Call(func=libcst.Name("cast")) | libcst.Assign(value=libcst.Call(func=libcst.Name("TypeVar"))):
                 return True
             case libcst.Expr(libcst.SimpleString()):  # a docstring
                 return True

@@ -32,7 +32,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hypothesis
 import pytest
@@ -87,7 +87,7 @@ TESTS = {
     "idempotency.memory": ("idempotency/test_memory.py", _STORES, _ONCE, "idempotency/test_decision.py"),
     "idempotency.options": (_STORES, "idempotency/test_memory.py", "idempotency/test_redis.py"),
     "idempotency.redis": ("idempotency/test_redis.py", _STORES, "idempotency/test_decision.py"),
-    "idempotency.sqlite": ("idempotency/test_sqlite.py", _STORES, "idempotency/test_decision.py"),
+    "idempotency.sqlite": ("idempotency/test_sqlite.py", _STORES, _ONCE, "idempotency/test_decision.py"),
     "idempotency.sqlite_file": ("idempotency/test_sqlite.py", _STORES),
     "idempotency.store": (_STORES, "idempotency/test_decision.py"),
     "idempotency.wsgi": ("idempotency/test_wsgi.py", _ONCE),
@@ -103,7 +103,7 @@ TESTS = {
 SLOW = "not java and not million and not processes and not interleaved"
 OPTIONS = (
     *("-x", "-q", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", SLOW),
-    *("-W", "ignore:Module already imported", "--hypothesis-profile=mutation"),
+    *("-W", "ignore:Module already imported", "--hypothesis-profile=mutation", "-o", "timeout=20"),
 )
 
 
@@ -231,13 +231,10 @@ def modules() -> list[str]:
     return sorted(name for name in names if name != "__main__" and not name.startswith("cli."))
 
 
-def known_survivors() -> dict[tuple[str, str, str, str], str]:
-    """Read equivalent.toml: the reason why each of its mutants cannot, or need not, be found."""
-    return {
-        (entry["module"], entry["function"], was, becomes): entry["reason"]
-        for entry in tomllib.loads(EQUIVALENT.read_text())["equivalent"]
-        for was, becomes in entry["mutants"]
-    }
+def equivalent() -> list[dict[str, Any]]:
+    """Read equivalent.toml: the mutants that cannot, or need not, be found, by the reason."""
+    entries = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
+    return sorted(entries, key=lambda entry: (entry["module"], entry["function"]))
 
 
 def try_mutants(mutants: list[Mutant], workers: int) -> list[Mutant]:
@@ -269,28 +266,21 @@ def scores(mutants: list[Mutant], survivors: list[Mutant]) -> str:
     return "\n".join(["| module | mutants | found | share |", "| --- | --: | --: | --: |", *lines])
 
 
-def page(
-    table: str, survivors: list[Mutant], known: dict[tuple[str, str, str, str], str], minutes: int, workers: int
-) -> str:
-    """Give the text of the page in the documentation."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mutmut", "pytest", "hypothesis"))
-    date = dt.datetime.now(dt.UTC).strftime("%-d %B %Y")
-    places: dict[tuple[str, str], list[str]] = {}
-    for mutant in survivors:
-        place = ".".join(filter(None, (mutant.module, mutant.function)))
-        places.setdefault((place, known[mutant.name]), []).append(
-            f"  - {_as_code(mutant.was)} → {_as_code(mutant.becomes)}"
-        )
-    listed = "\n".join("\n".join([f"- `{place}`: {reason}", *changes]) for (place, reason), changes in places.items())
+def page(table: str, minutes: int, workers: int) -> str:
+    """Give the text of the page in the documentation, where no survivor is unknown."""
+    listed: list[str] = []
+    for entry in equivalent():
+        listed.append(f"- `{'.'.join(filter(None, (entry['module'], entry['function'])))}`: {entry['reason']}")
+        listed.extend(f"  - {_as_code(was)} → {_as_code(becomes)}" for was, becomes in entry["mutants"])
     return PAGE_TEXT.format(
-        date=date,
+        date=dt.datetime.now(dt.UTC).strftime("%-d %B %Y"),
         python=platform.python_version(),
         system=platform.system(),
-        versions=versions,
+        versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mutmut", "pytest", "hypothesis")),
         minutes=minutes,
         workers=workers,
         table=table,
-        listed=listed,
+        listed="\n".join(listed),
     )
 
 
@@ -304,6 +294,8 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="write the result to docs/proof/mutation.md")
     parser.add_argument("--workers", type=int, default=1, help="how many mutants are tried at once")
     arguments = parser.parse_args()
+    if arguments.page and arguments.module:
+        parser.error("the page is about all modules")
     chosen = arguments.module or modules()
     mutants = [
         mutant
@@ -315,7 +307,8 @@ def main() -> int:
     begun = time.monotonic()
     survivors = try_mutants(mutants, arguments.workers)
     minutes = round((time.monotonic() - begun) / 60)
-    known = known_survivors()
+    entries = equivalent()
+    known = {(entry["module"], entry["function"], *pair) for entry in entries for pair in entry["mutants"]}
     unknown = [mutant for mutant in survivors if mutant.name not in known]
     stale = {name for name in known if name[0] in chosen} - {mutant.name for mutant in survivors}
     for mutant in unknown:
@@ -326,7 +319,7 @@ def main() -> int:
     table = scores(mutants, survivors)
     print(table)
     if arguments.page and not unknown and not stale:
-        PAGE.write_text(page(table, survivors, known, minutes, arguments.workers))
+        PAGE.write_text(page(table, minutes, arguments.workers))
     return 1 if unknown or stale else 0
 
 
