@@ -18,7 +18,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 default_role = "code"  # what stands in backticks in the docstrings
 myst_heading_anchors = 3
 
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "none"  # the docstrings tell the types in words
 napoleon_use_ivar = True
 
@@ -28,6 +28,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!(mg_middleware|pytest_meetgeek)\b).*")]
 html_theme = "furo"
 html_title = "mg-middleware"
 html_copy_source = False
+html_show_copyright = False  # the licence says it
 
 
 def _leave_out_checks(_app: Sphinx, _page: str, source: list[str]) -> None:

@@ -75,7 +75,7 @@ def _event_parser() -> Callable[[bytes], Event]:
     return parse_event
 
 
-def delivery_of(request: Any) -> Delivery:  # noqa: ANN401 - the request objects of ten frameworks
+def delivery_of(request: Any) -> Delivery:  # noqa: ANN401 - the request objects of nine frameworks
     """Find the verified delivery of a request: the second lock, which does not open where nothing was verified.
 
     Args:

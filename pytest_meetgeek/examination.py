@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Verdict = Literal["passed", "failed", "skipped"]
 NO_ANSWER = 0
-SILENT = "blocked by ack.status: the receiver does not answer"
 NO_HANDLER = "no handler to count: give --meetgeek-handler=module:function"
 # Long enough for what an app does right after its answer, in seconds.
 AFTERMATH = 0.02
@@ -29,6 +28,7 @@ _USUAL = "wrong-secret"
 _PATIENCE = 1.0
 _POLL = 0.01
 _SERVER_ERROR = 500
+_NOT_IMPLEMENTED = 501
 _REFUSALS = range(300, 500)
 _SUCCESSES = range(200, 300)
 
@@ -82,7 +82,7 @@ class Memory:
 
     Args:
         accepted: A genuine delivery was once answered 200.
-        timed_out: A request was once given up before that.
+        timed_out: A genuine delivery was once given up before that.
         handler_seen: The spy was once called.
         handler_silent: It was waited for in vain: no need to wait as long again.
         start_failed: The app's start-up failed, and a check was failed for it.
@@ -150,7 +150,7 @@ class Examination:
         """
         if self.memory.timed_out and not self.memory.accepted:
             # Each further request would wait as long.
-            raise NotExaminedError(SILENT)
+            raise NotExaminedError("blocked by ack.status: the receiver does not answer")
         return self.note(request, self.receiver.send(request))
 
     def note(self, request: WebhookRequest, response: Response) -> Response:
@@ -163,7 +163,7 @@ class Examination:
         if request.expected == response.status == ACKNOWLEDGED:
             self.memory.accepted = True
             self.slowest = max(self.slowest, response.seconds)
-        if isinstance(response.error, TimeoutError):
+        if request.expected == ACKNOWLEDGED and isinstance(response.error, TimeoutError):
             self.memory.timed_out = True
         if self.spy.count:
             self.memory.handler_seen = True
@@ -259,13 +259,13 @@ class Examination:
         return True
 
     def require_answer(self, response: Response) -> None:
-        """Make sure that the receiver is there: none that ever answered is `ack.status`'s finding.
+        """Make sure that the receiver is there, if this is no answer: one that hangs up on forgeries alone is.
 
         Args:
             response: What came back.
         """
-        if response.status == NO_ANSWER and not self.memory.accepted:
-            raise NotExaminedError(SILENT)
+        if response.status == NO_ANSWER or isinstance(response.error, TimeoutError):
+            self.require_working()
 
     def require_unprocessed(self, request: WebhookRequest, response: Response, before: int) -> None:
         """Make sure that the handler did not run; where no handler can be counted, note that it was not proven.
@@ -287,7 +287,10 @@ class Examination:
         """
         response = self.send(request)
         self.require_answer(response)
-        crashed = response.status == NO_ANSWER or response.status >= _SERVER_ERROR
+        # 501 is no crash: http.server answers it to a method that it has no handler for (RFC 9110, 15.6.2).
+        crashed = response.status == NO_ANSWER or (
+            response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED
+        )
         forged = request.expected != ACKNOWLEDGED
         if crashed and not (forged and self._is_usual_refusal(request, response)):
             raise Violation(request, "no server error", response)

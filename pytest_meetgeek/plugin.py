@@ -140,7 +140,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """Blot the secret out of what the report of a test shows: tracebacks, comparisons, what the app printed."""
     outcome = yield
-    secret = getattr(item, "funcargs", {}).get("meetgeek_secret")
+    fixtures: dict[str, Any] = getattr(item, "funcargs", None) or {}
+    secret = fixtures.get("meetgeek_secret")
     if secret:
         from pytest_meetgeek.reporting import hide_secret
 

@@ -131,8 +131,8 @@ def hide_secret(report: pytest.TestReport, secret: str | bytes) -> None:
         return blot_out(text.encode("utf-8", "surrogateescape"), confidential).decode("utf-8", "surrogateescape")
 
     report.sections = [(name, hide(text)) for name, text in report.sections]
-    text = str(report.longrepr or "")
-    if hide(text) != text:
+    text = str(report.longrepr)
+    if report.failed and hide(text) != text:
         report.longrepr = hide(text)
 
 

@@ -82,7 +82,7 @@ def blot_out(text: bytes, confidential: tuple[bytes, ...]) -> bytes:
         confidential: The values; under four bytes a value is left alone, since it says nothing.
     """
     for value in confidential:
-        if len(value) >= _SHORTEST_SECRET:  # shorter ones stand in ordinary words by chance
+        if len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, b"[secret]")
     return text
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pytest_meetgeek.asgi_driver import LifespanError
+from pytest_meetgeek.examination import NotExaminedError
 from pytest_meetgeek.receiver import Interface, Receiver
 from pytest_meetgeek.request import WebhookRequest
 from pytest_meetgeek.response import Response
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FORGERIES = ("missing", "empty-secret", "none-secret")
 
 _RESULT = "meetgeek-statuses:"
+_NOT_STARTED = "meetgeek-not-started:"
 _PATIENCE = 60.0
 
 
@@ -50,6 +52,9 @@ class UnsetSecret:
         Args:
             meetgeek: Makes the requests.
             state: What is done to the variable.
+
+        Raises:
+            NotExaminedError: The process ended in another way, or not within a minute.
         """
         environment = {name: value for name, value in os.environ.items() if name != self.variable}
         if state == "empty":
@@ -62,19 +67,27 @@ class UnsetSecret:
             "search_path": sys.path,
             "requests": [[request.body.decode(), request.headers] for request in requests],
         }
-        child = subprocess.run(  # noqa: S603  # this interpreter, this module
-            [sys.executable, "-m", __name__],
-            input=json.dumps(order),
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
+        try:
+            child = subprocess.run(  # noqa: S603  # this interpreter, this module
+                [sys.executable, "-m", __name__],
+                input=json.dumps(order),
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotExaminedError(f"the app, started without its secret, was not done in {_PATIENCE:g} s") from None
         for line in child.stdout.splitlines():
+            if line.startswith(_NOT_STARTED):
+                return
             if line.startswith(_RESULT):
                 statuses: list[int] = json.loads(line.removeprefix(_RESULT))
                 yield from zip(requests, map(Response, statuses), strict=True)
+                return
+        told = child.stderr.strip().rpartition("\n")[2] or "no message"
+        raise NotExaminedError(f"the app, started without its secret, ended with status {child.returncode}: {told}")
 
 
 def main() -> None:
@@ -90,7 +103,7 @@ def main() -> None:
             ]
     except (TargetError, LifespanError) as refusal:
         # An app that does not start without its secret is as safe as one that answers 401.
-        sys.stdout.write(f"not started: {refusal}\n")
+        sys.stdout.write(f"{_NOT_STARTED}{refusal}\n")
         return
     sys.stdout.write(f"{_RESULT}{json.dumps(statuses)}\n")
 

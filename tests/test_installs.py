@@ -76,9 +76,10 @@ def test_every_extra_installs_on_every_python(environment, wheel, version, extra
     status, output = run(programs / "python", "-I", "-W", "error", "-c", names)
     # One of the public names is of an extra, and so is pytest; both say what to install only when they are used.
     assert status == 0, output
+    is_complete = run(programs / "python", "-c", "import a2wsgi, click, rich, uvicorn")[0] == 0
+    assert is_complete or extra not in {"cli", "test"}
     status, output = run(programs / "mg-middleware", "--version")
-    has_command_line = extra in {"cli", "bench", "test"}
-    assert (status, "pip install 'mg-middleware[cli]'" in output) == ((0, False) if has_command_line else (2, True))
+    assert (status, "pip install 'mg-middleware[cli]'" in output) == ((0, False) if is_complete else (2, True))
 
 
 @pytest.mark.parametrize("extra", ["", "cli", "pytest", "redis"], ids=lambda extra: extra or "no extra")
@@ -108,7 +109,8 @@ def test_no_dependency_has_a_known_advisory(environment, wheel):
     )
     report = next((line for line in output.splitlines() if line.startswith('{"dependencies"')), None)
     if report is None:
-        pytest.skip(f"the advisories cannot be had here: {output.splitlines()[-1]}")
+        assert "ConnectionError" in output, output
+        pytest.skip("the advisories cannot be had here: PyPI is not reached")
     dependencies = {each["name"]: each for each in json.loads(report)["dependencies"]}
     del dependencies["mg-middleware"]
     unknown = {name: each["skip_reason"] for name, each in dependencies.items() if "skip_reason" in each}

@@ -18,7 +18,7 @@ import starlette.routing
 
 import mg_middleware
 from mg_middleware import AnalysisFailed, AnalysisSucceeded, Delivery
-from pytest_meetgeek import MeetGeek
+from pytest_meetgeek import CHECKS, MeetGeek
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -149,6 +149,12 @@ def test_the_handler_reads_the_events():
     assert processed == ["a meeting"]
 
 
-def test_what_it_links_to_is_there():
-    links = re.findall(r"\]\(([^)#]+)", README)
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_the_number_of_checks_is_the_suite_s(page):
+    assert re.findall(r"(\d+) checks", (ROOT / page).read_text()) == [str(len(CHECKS))]
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_what_a_page_beside_it_links_to_is_there(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []

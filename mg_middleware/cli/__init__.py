@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, 1 for an answer in the negative, 2 where the command could not be carried out (one line on
-        standard error says why), 130 after Ctrl-C.
+        standard error says why), 130 after Ctrl-C, except from `serve`.
     """
     try:
         status: int | None = commands.main(arguments, prog_name=_PROGRAM, standalone_mode=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -13,10 +11,9 @@ from rich.table import Table
 
 from mg_middleware.cli.errors import CommandError
 from mg_middleware.cli.overhead import measure_overhead, verdict
-from mg_middleware.cli.secret import read_secret, secret_file_option
+from mg_middleware.cli.secret import is_secret_configured, read_secret, secret_file_option
+from mg_middleware.cli.target import load_target
 from mg_middleware.cli.terminal import standard_output
-from mg_middleware.keys import SECRET_FILE_VARIABLE, SECRET_VARIABLE
-from pytest_meetgeek.targets import TargetError, load
 
 if TYPE_CHECKING:
     from pytest_meetgeek.receiver import Interface
@@ -54,15 +51,10 @@ def bench(
     The same application is measured with and without it, in turn, in this process. It may be guarded already or not. A
     secret is needed only if the guard is not its outermost layer; without one a made-up secret is used.
     """
-    configured = secret_file is not None or SECRET_VARIABLE in os.environ or SECRET_FILE_VARIABLE in os.environ
-    secret = read_secret(secret_file) if configured else token_hex(16)
-    sys.path.insert(0, "")
+    secret = read_secret(secret_file) if is_secret_configured(secret_file) else token_hex(16)
+    loaded = load_target(application)
     try:
-        costs = measure_overhead(
-            load(application), secret, path=path, body_size=body_size, seconds=seconds, interface=interface
-        )
-    except TargetError as error:
-        raise CommandError(str(error)) from error
+        costs = measure_overhead(loaded, secret, path=path, body_size=body_size, seconds=seconds, interface=interface)
     except Exception as error:  # whatever the application raises, or what says that it is none
         raise CommandError(f"{application!r} cannot be measured: {type(error).__name__}: {error}") from error
     # Narrow enough for eighty columns, the width of a pipe.

@@ -186,7 +186,7 @@ class Laboratory:
     ) -> Cost:
         """Time two applications in turn, so that what disturbs the machine disturbs both."""
         status = self.status(request, path)
-        one = _time(self.batch(bare, request, path, 1))
+        one = max(_time(self.batch(app, request, path, 1)) for app in (bare, guarded))
         count = max(1, min(_MOST_IN_A_ROUND, int(_ROUND / one)))
         batches = [self.batch(app, request, path, count) for app in (bare, guarded)]
         times: list[tuple[float, float]] = []

@@ -29,6 +29,15 @@ secret_file_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.o
 )
 
 
+def is_secret_configured(secret_file: str | None) -> bool:
+    """Tell whether there is anything for `read_secret` to read.
+
+    Args:
+        secret_file: the file that the option names, or `None` for the environment.
+    """
+    return secret_file is not None or SECRET_VARIABLE in os.environ or SECRET_FILE_VARIABLE in os.environ
+
+
 def read_secret(secret_file: str | None) -> str:
     """Read the shared secret.
 
@@ -41,7 +50,7 @@ def read_secret(secret_file: str | None) -> str:
     Raises:
         CommandError: none is configured, it is blank, or the file cannot be read.
     """
-    if secret_file is None and SECRET_VARIABLE not in os.environ and SECRET_FILE_VARIABLE not in os.environ:
+    if not is_secret_configured(secret_file):
         raise CommandError(f"no secret: set {SECRET_VARIABLE} or {SECRET_FILE_VARIABLE}, or give {_OPTION}")
     try:
         secret = secret_from_environment() if secret_file is None else secret_from_file(secret_file, _OPTION)

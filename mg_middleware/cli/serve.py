@@ -45,6 +45,6 @@ def serve(
 
     Without an application, print each verified event as a line of JSON on standard output.
 
-    Requests are logged on standard error. Ctrl-C and SIGTERM stop the server after the request in hand.
+    Each guarded request is logged on standard error. Ctrl-C and SIGTERM stop the server after the requests in hand.
     """
     run(Service(application, paths, store, secret_file), host=host, port=port, workers=workers)

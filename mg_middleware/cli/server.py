@@ -5,17 +5,17 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from mg_middleware.cli.errors import CommandError
 from mg_middleware.cli.service import guarded_in_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mg_middleware.cli.service import Service
 
 # All on standard error: standard output belongs to the application. The guard says a word for each request, so that the
@@ -47,34 +47,38 @@ def run(service: Service, *, host: str, port: int, workers: int) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, _end)
     application = service.guarded()
-    config = uvicorn.Config(
-        application if workers == 1 else f"{guarded_in_worker.__module__}:{guarded_in_worker.__name__}",
-        factory=workers > 1,
-        host=host,
-        port=_free_port(host, port),
-        workers=workers,
-        log_config=_LOGGING,
-        access_log=False,
+    serve = partial(
+        uvicorn.run, host=host, port=_free_port(host, port), workers=workers, log_config=_LOGGING, access_log=False
     )
-    if workers > 1:
-        service.leave_for_workers()
-    # Not `uvicorn.run`, which ends alike when workers have done their work and when they could not start.
-    started = _serve_in_workers(config) if workers > 1 else _serve_alone(config)
-    if not started:
-        raise CommandError("the server did not start; its log says why")
+    try:
+        if workers > 1:
+            service.leave_for_workers()
+            _serve_in_workers(
+                partial(serve, f"{guarded_in_worker.__module__}:{guarded_in_worker.__name__}", factory=True)
+            )
+        else:
+            serve(application)
+    except SystemExit as end:
+        if end.code:
+            raise CommandError("the server did not start; its log says why") from end
 
 
-def _serve_alone(config: uvicorn.Config) -> bool:
-    server = uvicorn.Server(config)
-    with suppress(SystemExit):  # by `_end`, or because it did not start
-        server.run()
-    return server.started
+def _serve_in_workers(serve: Callable[[], None]) -> None:
+    """Make `uvicorn.run` end with a status where workers could not start, as it does where it serves alone.
 
-
-def _serve_in_workers(config: uvicorn.Config) -> bool:
-    supervisor = Multiprocess(config, [config.bind_socket()])
-    supervisor.run()
-    return all(worker.process.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
+    It returns then as it does after a signal. So this process's signals are noted, whoever handles them.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.settimeout(0)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            serve()
+        finally:
+            signal.set_wakeup_fd(-1)
+        writer.send(b"\0")  # no signal's number, so that there is something to read
+        if not {signal.SIGINT, signal.SIGTERM} & set(reader.recv(4096)):
+            sys.exit(1)
 
 
 def _end(_signal: int, _frame: object) -> None:

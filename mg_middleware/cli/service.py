@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,10 @@ from mg_middleware.cli.errors import CommandError
 from mg_middleware.cli.event_printer import print_events
 from mg_middleware.cli.secret import read_secret
 from mg_middleware.cli.store import open_store
+from mg_middleware.cli.target import load_target
 from mg_middleware.cli.wsgi_adapter import as_asgi
 from mg_middleware.errors import ConfigurationError
 from pytest_meetgeek.receiver import find_interface
-from pytest_meetgeek.targets import TargetError, load
 
 if TYPE_CHECKING:
     from mg_middleware.asgi import ASGIApplication
@@ -82,12 +81,9 @@ def load_application(target: str) -> ASGIApplication:
     Raises:
         CommandError: the import fails, or what it finds is no application.
     """
-    sys.path.insert(0, "")
+    application: Any = load_target(target)
     try:
-        application: Any = load(target)
         interface = find_interface(application)
-    except TargetError as error:
-        raise CommandError(str(error)) from error
     except TypeError as error:
         raise CommandError(f"{target!r} is no ASGI or WSGI application") from error
     guardable: ASGIApplication = as_asgi(application) if interface == "wsgi" else application

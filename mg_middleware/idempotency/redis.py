@@ -159,6 +159,7 @@ def _client_of(url: str) -> redis.Redis:
             # Once more at once, since a pooled connection may have been closed meanwhile. Not after a time-out, since
             # the sender is waiting.
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            retry_on_error=[redis.ConnectionError],  # redis-py 5 goes by this as well
         )
         # A connection that is not opened: it checks the options in the URL, which otherwise fail at each step.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)

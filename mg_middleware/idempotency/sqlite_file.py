@@ -53,6 +53,7 @@ class SQLiteFile:
         self._identity: tuple[int, int] | None = None
         with _one_step:
             self._make()
+        # Python 3.13 warns of a connection that is dropped without being closed.
         weakref.finalize(self, _close, self._opened)
         _files.add(self)
 

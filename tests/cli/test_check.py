@@ -53,7 +53,7 @@ def test_a_receiver_at_a_url_passes(process, receiver, environment):
         (["talkative:app"], "RuntimeError: one line and another, at talkative.py:1"),
         (["shop:unguarded", "--report", "shop.py/report.json"], "'shop.py/report.json' cannot be written"),
     ],
-    ids=" ".join,
+    ids=["nothing there", "broken", "talkative", "report"],
 )
 def test_what_cannot_be_checked_is_one_line(process, environment, words, says):
     ended = process("check", *words, env=environment)

@@ -146,7 +146,7 @@ def test_an_application_that_does_not_start_ends_it(process):
 
 def test_workers_that_do_not_start_end_it(command, monkeypatch):
     # uvicorn looks after its workers, by default for five seconds, before it sees that they have ended.
-    monkeypatch.setattr("uvicorn.Config", partial(uvicorn.Config, timeout_worker_healthcheck=1))
+    monkeypatch.setattr("uvicorn.run", partial(uvicorn.run, timeout_worker_healthcheck=1))
     monkeypatch.setenv("MG_MIDDLEWARE_SERVE", "to be put back")
     ended = command("serve", "shop:does_not_start", "--port", "0", "--workers", "2")
     assert (ended.status, ended.out) == (2, "")

@@ -7,6 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
+from sphinx.util.inventory import InventoryFile
+
+import mg_middleware.idempotency
+import pytest_meetgeek
+from pytest_meetgeek import strategies
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -75,25 +81,32 @@ def test_a_block_that_does_not_run_or_does_not_do_what_it_shows_is_an_error(tmp_
     assert fault in result.stderr
 
 
-def test_the_site_builds_without_a_warning(tmp_path):
+def test_the_site_builds_without_a_warning_and_has_every_public_name(tmp_path):
     # Every link within the site is resolved, and one that leads nowhere is a warning.
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-W",
-        "-n",
-        "-q",
-        "-b",
-        "html",
-        DOCS,
-        tmp_path / "site",
-        "-d",
-        tmp_path / "trees",
-    ]
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "sphinx", "-W", "-n", "-q", "-b", "html", DOCS, site, "-d", tmp_path / "trees"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "site" / "index.html").is_file()
+    with (site / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda _, name: name)
+    described = {name for names in inventory.values() for name in names}
+    for package in (mg_middleware, mg_middleware.idempotency, pytest_meetgeek):
+        assert {f"{package.__name__}.{name}" for name in package.__all__} <= described
+    own = (name for name, value in vars(strategies).items() if getattr(value, "__module__", "") == strategies.__name__)
+    assert {f"{strategies.__name__}.{name}" for name in own if not name.startswith("_")} <= described
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_the_page_reads_the_same_wherever_markdown_is_shown(page):
+    # Lists of definitions are shown as such neither by the site nor by most viewers of a repository, and a link without
+    # a text only by the site.
+    assert re.findall(r"^ *: .*|\[\]\(.*", page.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_no_code_stands_outside_of_fences_where_it_would_not_be_run(page):
+    shown = MarkdownIt().parse(page.read_text(encoding="utf-8"))
+    assert [token.content for token in shown if token.type == "code_block"] == []
 
 
 def test_links_to_other_sites_are_encrypted():

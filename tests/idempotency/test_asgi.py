@@ -262,19 +262,21 @@ class Endless(CoroutineStore):
         await anyio.sleep(60)
 
 
-@pytest.mark.parametrize(
-    "store", [Endless(MemoryStore()), BlockingStore(MemoryStore(), 0.2)], ids=["asynchronous", "blocking"]
-)
-def test_a_claim_that_ends_with_its_loop_is_left_to_its_lease(store, caplog):
+@pytest.mark.parametrize("store", [Endless(None), BlockingStore(MemoryStore(), 0.2)], ids=["asynchronous", "blocking"])
+@pytest.mark.parametrize("request_cancelled_before", [False, True])
+def test_a_claim_that_ends_with_its_loop_is_left_to_its_lease(caplog, store, request_cancelled_before):
     deliveries = []
 
     async def begin():
         deliveries.append(asyncio.ensure_future(run(asgi_application(lambda body: 200), store)))
         await asyncio.sleep(0.05)
+        if request_cancelled_before:
+            deliveries[0].cancel()
+            await asyncio.sleep(0)
 
     asyncio.run(begin())
     assert deliveries[0].cancelled()
-    assert "asyncio" not in {record.name for record in caplog.records}
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_a_coroutine_that_is_thrown_away_is_left_to_the_lease():
@@ -328,19 +330,22 @@ async def test_the_event_loop_goes_on_while_a_store_blocks(slow_store):
     assert max(later - earlier for earlier, later in pairwise(ticks)) < 0.3
 
 
-async def test_deliveries_do_not_wait_for_each_others_steps_of_a_store_that_blocks():
-    both = threading.Barrier(2, timeout=10)
+async def test_steps_that_block_run_at_the_same_time():
+    together = threading.Barrier(3, timeout=5)
 
     class Meeting(BlockingStore):
         def claim(self, key):
-            both.wait()
+            together.wait()
             return super().claim(key)
 
-    store = Meeting(MemoryStore())
+    store, runs = Meeting(MemoryStore()), []
     async with anyio.create_task_group() as group:
-        for meeting_id in ("m-1", "m-2"):
-            group.start_soon(run, asgi_application(lambda body: 200), store, succeeded(meeting_id))
-    assert not both.broken
+        for number in range(3):
+            group.start_soon(
+                run, asgi_application(lambda body: runs.append(body) or 200), store, succeeded(str(number))
+            )
+    assert len(runs) == 3
+    assert not together.broken
 
 
 async def test_a_store_that_never_waits_is_called_on_the_loops_own_thread():

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from once_per_meeting import claims_at_once
+from once_per_meeting import SlowlyHashed, claims_at_once
 
 from mg_middleware import ConfigurationError, MemoryStore
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, StoreError
@@ -68,6 +68,18 @@ def test_a_holder_whose_claim_gave_way_cannot_complete_among_live_claims_alone(c
         store.complete("slow", slow.token)
 
 
+def test_a_key_that_is_completed_anew_is_the_newest(clock):
+    store = MemoryStore(max_entries=2, lease=10, ttl=5)
+    slow = store.claim("a")
+    clock.let_pass(11)
+    complete(store, "a")
+    clock.let_pass(6)
+    complete(store, "b")
+    store.complete("a", slow.token)
+    store.claim("c")
+    assert store.claim("a") == AlreadyComplete()
+
+
 def test_a_full_store_tells_of_what_it_knows(clock):
     store = MemoryStore(max_entries=1)
     complete(store, "a")
@@ -117,7 +129,7 @@ def test_a_million_entries_take_no_more_memory_than_the_bound():
 
 
 def test_threads_that_claim_one_key_at_once_get_it_once():
-    assert claims_at_once(MemoryStore()).count(Claimed) == 1
+    assert claims_at_once(MemoryStore(), SlowlyHashed("key")).count(Claimed) == 1
 
 
 @pytest.mark.parametrize(

@@ -113,11 +113,32 @@ def test_the_keys_on_the_server_begin_with_the_prefix_and_run_out(redis_server):
         assert client.get("receiver:key") == b"complete"
 
 
-def test_a_claim_whose_answer_was_lost_is_the_holders_when_it_is_repeated(redis_server, monkeypatch):
-    monkeypatch.setattr("mg_middleware.idempotency.redis.token_hex", lambda size: "the same token")
+def test_a_claim_whose_answer_was_lost_is_repeated_and_the_holders(redis_server, monkeypatch):
     store = RedisStore(redis_server.url)
-    store.claim("key")
-    assert store.claim("key") == Claimed("the same token")
+    store.claim("first")  # now the server has the script
+    read_response = redis.Connection.read_response
+    lost = []
+
+    def lose_the_first(connection, *arguments, **options):
+        answer = read_response(connection, *arguments, **options)
+        if not lost:
+            lost.append(answer)
+            raise redis.ConnectionError("the connection was lost")
+        return answer
+
+    monkeypatch.setattr(redis.Connection, "read_response", lose_the_first)
+    claim = store.claim("key")
+    assert len(lost) == 1
+    assert isinstance(claim, Claimed)
+    store.complete("key", claim.token)
+    assert store.claim("key") == AlreadyComplete()
+
+
+def test_the_shortest_times_serve(redis_server):
+    store = RedisStore(redis_server.url, ttl=1e-9, lease=1e-9)
+    store.complete("key", store.claim("key").token)
+    time.sleep(0.01)
+    assert isinstance(store.claim("key"), Claimed)
 
 
 def test_a_key_of_somebody_elses_without_an_end_is_in_progress(redis_server):

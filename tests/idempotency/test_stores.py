@@ -158,6 +158,16 @@ def test_a_late_end_does_not_change_a_completed_key(store_kind, step):
     assert isinstance(store.claim("key"), Claimed)
 
 
+def test_a_late_holder_may_complete_a_key_that_was_completed_and_forgotten_meanwhile(store_kind):
+    store = store_kind.make(ttl=100, lease=30)
+    slow = store.claim("key")
+    store_kind.let_pass(31)
+    store.complete("key", store.claim("key").token)
+    store_kind.let_pass(100.01)
+    store.complete("key", slow.token)
+    assert store.claim("key") == AlreadyComplete()
+
+
 def test_releasing_an_unknown_key_does_nothing(store):
     store.release("key", "foreign")
     assert isinstance(store.claim("key"), Claimed)

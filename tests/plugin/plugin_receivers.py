@@ -278,7 +278,7 @@ variant(
 )
 variant(
     "skips-what-is-no-text",
-    "rej.before-parse",
+    "raw.unicode",
     BOTH,
     true_signature=lambda self, body: mac(SECRET, body.decode("utf-8", "ignore").encode()),
 )

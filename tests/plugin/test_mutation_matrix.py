@@ -6,6 +6,7 @@ import textwrap
 import threading
 import time
 from contextlib import ExitStack
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 
@@ -22,7 +23,7 @@ FINDINGS = {
     "reserialises-asgi": 8,
     "reserialises-wsgi": 8,
     "squeezes-space-asgi": 4,
-    "reads-ascii-asgi": 3,
+    "reads-ascii-asgi": 2,
     "trusts-json-asgi": 2,
     "trusts-json-wsgi": 2,
     "does-nothing-asgi": 2,
@@ -154,6 +155,29 @@ def test_an_app_that_is_open_without_its_secret_is_caught(app, verdict, tmp_path
     assert examine(CHECKS["cfg.unset-secret"], examination).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("statement", "verdict", "reason"),
+    [
+        ("os.environ['SHOP_SECRET']", "passed", ""),
+        ("sys.exit('no secret')", "passed", ""),
+        ("os._exit(3)", "skipped", "the app, started without its secret, ended with status 3: no message"),
+        ("app = 5", "skipped", "*, ended with status 1: TypeError: not an ASGI app, a WSGI app or a URL: int"),
+        ("time.sleep(60)", "skipped", "the app, started without its secret, was not done in 3 s"),
+    ],
+)
+def test_an_app_that_does_not_start_passes_only_where_it_says_no(statement, verdict, reason, tmp_path, monkeypatch):
+    tmp_path.joinpath("plugin_closed_app.py").write_text(f"import os, sys, time\n{statement}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("pytest_meetgeek.unset_secret._PATIENCE", 3 if "sleep" in statement else 60)
+    unset_secret = UnsetSecret("plugin_closed_app:app", "SHOP_SECRET", "/", "auto")
+    finding = examine(
+        CHECKS["cfg.unset-secret"],
+        Examination(MeetGeek(SECRET), Receiver(Right().asgi), unset_secret=unset_secret),
+    )
+    assert finding.verdict == verdict
+    assert fnmatch(finding.reason, reason)
+
+
 class Folded(BaseHTTPRequestHandler):
     """A right receiver on a socket."""
 
@@ -214,9 +238,13 @@ def test_a_header_looked_up_by_one_spelling_is_caught(server, verdict, serve):
 
 @pytest.mark.parametrize(("server", "caught_by"), [(HangsUp, {"rej.status", "sig.wrong-secret"}), (Folded, set())])
 def test_a_forgery_that_gets_no_answer_at_all_is_no_skip(server, caught_by, serve):
-    found = findings(serve(server))
-    # A GET is 501 to http.server.
-    assert failed(found) - {"rej.get"} == caught_by
+    # And http.server's 501 to a GET is no finding at all.
+    assert failed(findings(serve(server))) == caught_by
+
+
+def test_who_hangs_up_on_forgeries_is_caught_by_one_check_alone(serve):
+    finding = examine(CHECKS["rej.status"], Examination(MeetGeek(SECRET), Receiver(serve(HangsUp))))
+    assert finding.verdict == "failed"
 
 
 async def hangs(scope, receive, send):
@@ -237,6 +265,31 @@ class Late(Right):
 
     def handle(self, event):
         asyncio.get_running_loop().call_later(0.05, lambda: plugin_shop.process(event))
+
+
+@pytest.mark.parametrize("check_id", ["sig.missing", "rej.status", "rej.no-leak", "rej.get"])
+def test_a_receiver_that_never_answers_blocks_any_check(check_id):
+    memory = Memory()
+    with Receiver(hangs, timeout=0.1) as receiver:
+        finding = examine(CHECKS[check_id], Examination(MeetGeek(SECRET), receiver, memory=memory))
+    assert finding.verdict == "skipped"
+    assert memory.timed_out
+
+
+class HangsOnForgeries(Right):
+    async def asgi(self, scope, receive, send):
+        async def wait_or_send(message):
+            await (hangs(scope, receive, send) if message.get("status") == 401 else send(message))
+
+        await super().asgi(scope, receive, wait_or_send)
+
+
+def test_a_receiver_that_hangs_on_forgeries_blocks_nothing():
+    memory = Memory()
+    with Receiver(HangsOnForgeries().asgi, timeout=0.1) as receiver:
+        for check_id in ("rej.status", "sig.wrong-secret"):
+            finding = examine(CHECKS[check_id], Examination(MeetGeek(SECRET), receiver, memory=memory))
+            assert finding.verdict == "failed"
 
 
 def test_a_handler_that_nobody_counted_yet_is_still_waited_for():

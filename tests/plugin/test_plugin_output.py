@@ -161,6 +161,18 @@ def test_a_known_deviation_is_a_strict_xfail(pytester, run):
     assert report["ack.status"]["outcome"] == "failed"
 
 
+def test_a_known_deviation_from_a_should_shows_its_reason(pytester, run):
+    pytester.makeini("[pytest]\nmeetgeek_deviations = rep.idempotent: twice does no harm")
+    result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, "-rx", "-krep")
+    result.assert_outcomes(passed=6, xfailed=1, deselected=67)
+    result.stdout.fnmatch_lines(
+        [
+            "  SHOULD rep.idempotent  (known deviation: twice does no harm)",
+            "XFAIL meetgeek::test_receiver?rep.idempotent? - known deviation: twice does no harm*",
+        ]
+    )
+
+
 def test_the_report(pytester, run):
     run("--meetgeek-app=plugin_shop:key_error", "--meetgeek-report=report.json")
     report = json.loads(pytester.path.joinpath("report.json").read_text())
@@ -262,6 +274,12 @@ def test_a_secret_shows_nowhere(arguments, secret, pytester, run, monkeypatch):
         # Its last letters stand for all of it, in whatever way the rest is escaped.
         assert secret[-4:] not in text
         assert "[secret]" in text
+
+
+def test_a_secret_in_the_reason_of_a_skip_is_the_user_s(pytester, run, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", "very-secret-indeed")
+    pytester.makepyfile("import pytest\ndef test_it(meetgeek_secret): pytest.skip(str(meetgeek_secret))")
+    run("--meetgeek-secret-env=SHOP_SECRET", "-rs").assert_outcomes(skipped=1)
 
 
 def test_the_public_default_may_be_read(pytester, run):

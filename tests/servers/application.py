@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from http import HTTPStatus
 
 from servers.wire import APPLICATION_HEADER, GUARDED_PATH, READY_PATH
 
@@ -26,9 +27,16 @@ def _record_verdict(verdict):
     record("verdict", verdict.outcome, verdict.status)
 
 
-def _record_run(body, request):
-    delivered = delivery_of(request).body == body
+def _answer(path, body, request):
+    """Tell status and text of the answer; 404 to what the guard let pass as none of its own."""
+    if path == READY_PATH:
+        return 200, b"ready"
+    try:
+        delivered = delivery_of(request).body == body
+    except LookupError:
+        return 404, b"not guarded"
     record("ran", hashlib.sha256(body).hexdigest(), delivered)
+    return 200, b"ran"
 
 
 async def _asgi_inner(scope, receive, send):
@@ -44,31 +52,23 @@ async def _asgi_inner(scope, receive, send):
         event = await receive()
         body += event.get("body", b"")
         more_body = event.get("more_body", False)
-    answer = b"ready"
-    if scope["path"] != READY_PATH:
-        _record_run(body, scope)
-        answer = b"ran"
+    status, answer = _answer(scope["path"], body, scope)
     headers = [
         (b"content-type", b"text/plain"),
         (b"content-length", str(len(answer)).encode()),
         (APPLICATION_HEADER.encode(), b"ran"),
     ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": False})
+    await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
     content = b"" if scope["method"] == "HEAD" else answer
     await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
 def _wsgi_inner(environ, start_response):
-    answer = b"ready"
-    if environ["PATH_INFO"] != READY_PATH:
-        _record_run(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])), environ)
-        answer = b"ran"
-    headers = [("Content-Type", "text/plain"), (APPLICATION_HEADER, "ran")]
-    if environ["REQUEST_METHOD"] == "HEAD":
-        start_response("200 OK", headers)
-        return []
-    start_response("200 OK", [*headers, ("Content-Length", str(len(answer)))])
-    return [answer]
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    status, answer = _answer(environ["PATH_INFO"], body, environ)
+    headers = [("Content-Type", "text/plain"), (APPLICATION_HEADER, "ran"), ("Content-Length", str(len(answer)))]
+    start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer]
 
 
 _guarded_asgi = MeetGeekASGIMiddleware(_asgi_inner, paths=GUARDED_PATH, on_verdict=_record_verdict)

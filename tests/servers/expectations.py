@@ -30,9 +30,9 @@ def forged_signature(body):
     return hmac.new(b"another secret", body, hashlib.sha256).hexdigest()
 
 
-def delivery(number):
+def delivery(meeting):
     """Write a body that no other test sends."""
-    return b'{"message": "File analyzed successfully", "meeting_id": "%b"}' % str(number).encode()
+    return b'{"message": "File analyzed successfully", "meeting_id": "%b"}' % meeting.encode()
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,23 @@ def _of_size(size):
     return write
 
 
+def _chunked(body, **options):
+    return chunked_request(body, signatures=[genuine_signature(body)], **options)
+
+
 def _with_trailer(body):
     return chunked_request(body, trailers=[("X-MG-Signature", genuine_signature(body))])
+
+
+def _in_two(body, between):
+    """Break the signature in two, which some servers put together again."""
+    signature = genuine_signature(body)
+    return request(body, signatures=[f"{signature[:32]}{between}{signature[32:]}"])
+
+
+def _unsigned(title, **options):
+    """Write a request without a signature that is odd enough for some servers to refuse it by themselves."""
+    return Case(title, lambda body: request(body, **options), ("401 guard", "400 server"))
 
 
 def _junk_length(written):
@@ -85,12 +100,23 @@ CASES = {
         lambda body: request(body, signatures=[forged_signature(body), genuine_signature(body)]),
         ("401 guard",),
     ),
+    "duplicate-same": Case(
+        "the genuine signature twice",
+        lambda body: request(body, signatures=[genuine_signature(body)] * 2),
+        ("401 guard",),
+    ),
+    "two-halves": Case(
+        "half of the signature in each of two fields",
+        lambda body: _in_two(body, "\r\nX-MG-Signature: "),
+        ("401 guard",),
+    ),
+    "folded": Case("signature folded into two lines", lambda body: _in_two(body, "\r\n "), ("401 guard", "400 server")),
     "spaces": Case(
         "spaces and tabs round the signature",
         lambda body: request(body, signatures=[f" \t{genuine_signature(body)} \t "]),
         (RAN,),
     ),
-    "chunked": Case("chunked body", lambda body: chunked_request(body, signatures=[genuine_signature(body)]), (RAN,)),
+    "chunked": Case("chunked body", _chunked, (RAN,)),
     "chunked-forged": Case(
         "chunked body, forged",
         lambda body: chunked_request(body, signatures=[forged_signature(body)]),
@@ -101,9 +127,24 @@ CASES = {
         lambda body: chunked_request(body, signatures=[genuine_signature(b"")]),
         ("401 guard",),
     ),
+    "chunked-and-length": Case(
+        "chunked body, with a Content-Length of 5",
+        lambda body: _chunked(body, headers=[("Content-Length", "5")]),
+        (RAN, "400 server"),
+    ),
+    "chunked-junk": Case(
+        "chunked body, one chunk's size is no number",
+        lambda body: _chunked(body, end=False) + b"five\r\n12345\r\n0\r\n\r\n",
+        ("400 guard", "400 server"),
+    ),
     "signature-in-trailer": Case("chunked body, the signature only in a trailer", _with_trailer, ("401 guard",)),
     "signature-in-late-trailer": Case(
         "chunked body, the signature only in a trailer that comes late", _with_trailer, ("401 guard",), late=100
+    ),
+    "upgrade": Case(
+        "Connection: Upgrade, genuine",
+        lambda body: _signed(body, headers=[("Connection", "Upgrade"), ("Upgrade", "other")]),
+        (RAN,),
     ),
     "head-missing": Case("HEAD, no signature", lambda _: request(method="HEAD"), ("401 guard",), "HEAD"),
     "head-genuine": Case("HEAD, genuine", lambda _: _signed(b"", method="HEAD"), (RAN,), "HEAD"),
@@ -115,6 +156,13 @@ CASES = {
         lambda body: request(body, signatures=[forged_signature(body)], target="http://receiver.test/hook"),
         ("401 guard",),
     ),
+    "method-lower-case": _unsigned("post in lower case, no signature", method="post"),
+    "path-upper-case": _unsigned("/HOOK, no signature", target="/HOOK"),
+    "path-double-slash": _unsigned("//hook, no signature", target="//hook"),
+    "path-encoded-slash": _unsigned("/%2Fhook, no signature", target="/%2Fhook"),
+    "path-dot-segments": _unsigned("/x/../hook, no signature", target="/x/../hook"),
+    "path-control-character": _unsigned("/hook%0A, no signature", target="/hook%0A"),
+    "path-no-slash": _unsigned("hook without its slash, no signature", target="hook"),
     "at-limit": Case("genuine, 1 MiB", _of_size(LIMIT), (RAN,)),
     "over-limit": Case("genuine, one byte more", _of_size(LIMIT + 1), ("413 guard",)),
     "length-word": _junk_length("five"),
@@ -133,7 +181,13 @@ CASES = {
 _NEXT = (f"401 guard; then {RAN}",)
 EXCHANGES = {
     "expect-genuine": ("Expect: 100-continue, genuine", (f"100, {RAN}",)),
-    "expect-missing": ("Expect: 100-continue, no signature", ("401 guard", "100, 401 guard")),
+    "expect-missing": ("Expect: 100-continue, no signature", ("401 guard",)),
+    "pipelined": (
+        "a genuine, a forged and a genuine delivery in one packet",
+        (f"{RAN}; then 401 guard; then {RAN}",),
+    ),
+    "websocket": ("websocket", ("403 server",)),
+    "half-closed": ("genuine, the client ends its sending side", (RAN,)),
     "refused-unread": ("next request after a refusal, the body unread", _NEXT),
     "refused-unread-large": ("next request after a refusal, 100 KiB unread", _NEXT),
     "refused-chunked": ("next request after a refusal, a chunked body unread", _NEXT),
@@ -156,6 +210,8 @@ EXCHANGES = {
     "http2-gone-no-length": ("HTTP/2: stream reset in mid-body, no Content-Length", ("incomplete_body",)),
 }
 
+_TAKEN_FOR_GONE = {"half-closed": ("closed", RAN)}
+_FIRST_ONLY = {"pipelined": (f"{RAN}; then closed",)}
 _LAST_WORD = {  # servers that close every connection after one answer, or after any that left a body unread
     "refused-unread": ("401 guard; then closed",),
     "refused-unread-large": ("401 guard; then closed",),
@@ -164,55 +220,80 @@ _LAST_WORD = {  # servers that close every connection after one answer, or after
     "refused-too-large": ("413 guard; then closed",),
     "refused-forged": ("401 guard; then closed",),
 }
-_LAST_WORD_OR_NONE = {name: (*answers, "closed; then closed") for name, answers in _LAST_WORD.items()}
 _LARGE_LAST = {name: _LAST_WORD[name] for name in ("refused-unread-large", "refused-chunked", "refused-too-large")}
-_NO_CHUNKED = {
-    "chunked": ("411 guard",),
-    "chunked-forged": ("411 guard",),
-    "chunked-signed-as-empty": ("411 guard",),
-    "gone-chunked": ("length_required",),
-}
+_CHUNKED = ("chunked", "chunked-forged", "chunked-signed-as-empty", "chunked-and-length", "chunked-junk")
+_NO_CHUNKED = {**dict.fromkeys(_CHUNKED, ("411 guard",)), "gone-chunked": ("length_required",)}
+_ASKED_AT_ONCE = {"expect-missing": ("100, 401 guard",)}
+_ASKED_TO_THE_END = {"expect-missing": ("100, late; with the body 401 guard",)}
 _WHOLE_BODY_FIRST = {
+    **_ASKED_TO_THE_END,
     "gone-end": ("not called",),
     "gone-reset": ("not called",),
     "gone-chunked": ("not called",),
 }
 _MALFORMED = {"refused-extension": ("400 server; then closed",)}
 _DIGITS = {"length-endless": ("closed",)}
-_UPLOADS_CUT = {
+_UWSGI = {
+    **_FIRST_ONLY,
+    **_NO_CHUNKED,
+    **_DIGITS,
+    **{name: (*answers, "closed; then closed") for name, answers in _LAST_WORD.items()},
+    "expect-genuine": (RAN,),
     "over-limit": ("413 guard", "closed"),
     "upload-1": ("401 guard", "closed"),
     "upload-20": ("401 guard", "closed"),
 }
 DIFFERENCES = {
     "uvicorn-h11": {"length-list": (RAN,)},
-    "uvicorn-httptools": {"signature-in-trailer": (RAN, "401 guard"), **_MALFORMED},
+    "uvicorn-httptools": {
+        **_MALFORMED,
+        "signature-in-trailer": (RAN, "401 guard"),
+        "upgrade": ("401 guard",),
+    },
     "hypercorn-asyncio": {
+        **_ASKED_AT_ONCE,
         "length-list": (RAN,),
         "refused-chunked": ("401 guard; then late", "401 guard; then closed", *_NEXT),
         "refused-too-large": ("413 guard; then closed",),
         "http2-upload-20": (f"closed; on a new connection {RAN}",),
     },
     "hypercorn-trio": {
+        **_ASKED_AT_ONCE,
         "length-list": (RAN,),
         "refused-chunked": ("401 guard; then closed", *_NEXT),
         "refused-too-large": ("413 guard; then closed",),
         "http2-upload-20": ("closed; on a new connection closed",),
     },
-    "granian-asgi": {**_LARGE_LAST, "http2-gone": ("accepted",), "http2-gone-no-length": ("accepted",)},
-    "daphne": {**_WHOLE_BODY_FIRST, **_DIGITS},
-    "gunicorn-asgi": {**_MALFORMED, **_DIGITS, "refused-too-large": ("413 guard; then closed",)},
-    "gunicorn-sync": _LAST_WORD,
+    "granian-asgi": {
+        **_LARGE_LAST,
+        **_TAKEN_FOR_GONE,
+        "chunked-junk": ("500 server",),
+        "path-no-slash": ("404 application",),
+        "http2-gone": ("accepted",),
+        "http2-gone-no-length": ("accepted",),
+    },
+    "daphne": {**_WHOLE_BODY_FIRST, **_DIGITS, **_TAKEN_FOR_GONE},
+    "gunicorn-asgi": {
+        **_MALFORMED,
+        **_DIGITS,
+        **_TAKEN_FOR_GONE,
+        "refused-too-large": ("413 guard; then closed",),
+    },
+    "gunicorn-sync": {**_ASKED_AT_ONCE, **_FIRST_ONLY, **_LAST_WORD},
     "gunicorn-gthread": {
+        **_ASKED_AT_ONCE,
         **_LARGE_LAST,
         "refused-extension": ("401 guard; then unasked; then closed; then unasked", "401 guard; then 400 server"),
     },
     "gunicorn-gevent": {
+        **_ASKED_AT_ONCE,
         "refused-extension": ("401 guard; then unasked; then closed; then unasked", "401 guard; then 400 server"),
     },
     "waitress": {**_WHOLE_BODY_FIRST, **_MALFORMED, **_DIGITS},
     "cheroot": {
+        **_ASKED_TO_THE_END,
         "duplicate-genuine-last": (RAN,),
+        "duplicate-same": (RAN,),
         "absolute-form": ("400 server",),
         "absolute-form-forged": ("400 server",),
         "refused-too-large": ("413 guard; then closed",),
@@ -223,26 +304,19 @@ DIFFERENCES = {
             f"401 guard; then {RAN}; then unasked; then smuggled",
         ),
     },
-    "granian-wsgi": {**_LARGE_LAST, "gone-chunked": ("accepted",)},
-    "uwsgi-http-socket": {**_LAST_WORD_OR_NONE, **_NO_CHUNKED, **_DIGITS, **_UPLOADS_CUT, "expect-genuine": (RAN,)},
-    "uwsgi-http": {
-        **_LAST_WORD_OR_NONE,
-        **_NO_CHUNKED,
-        **_DIGITS,
-        **_UPLOADS_CUT,
-        "expect-genuine": (RAN,),
+    "granian-wsgi": {
+        **_LARGE_LAST,
+        **_TAKEN_FOR_GONE,
+        "chunked-junk": (RAN,),
+        "path-no-slash": ("404 application",),
+        "gone-chunked": ("accepted",),
     },
+    "uwsgi-http-socket": _UWSGI,
+    "uwsgi-http": {**_UWSGI, **_TAKEN_FOR_GONE},
     "mod_wsgi": {
-        **dict.fromkeys(
-            (
-                "chunked",
-                "chunked-forged",
-                "chunked-signed-as-empty",
-                "signature-in-trailer",
-                "signature-in-late-trailer",
-            ),
-            ("411 server",),
-        ),
+        **_ASKED_TO_THE_END,
+        **dict.fromkeys((*_CHUNKED, "signature-in-trailer", "signature-in-late-trailer"), ("411 server",)),
+        "path-encoded-slash": ("404 server",),
         "refused-chunked": ("411 server; then closed",),
         "refused-extension": ("411 server; then closed",),
         "refused-too-large": ("413 guard; then closed",),
@@ -250,17 +324,23 @@ DIFFERENCES = {
     },
     "bjoern": {
         **_WHOLE_BODY_FIRST,
-        **{name: (EXCHANGES[name][1][0], f"{RAN}; then late") for name in _LAST_WORD},
+        **_FIRST_ONLY,
+        **{name: (EXCHANGES[name][1][0], f"{RAN}; then closed") for name in _LAST_WORD},
+        "two-halves": (RAN,),
+        "folded": (RAN,),
+        "upgrade": ("400 server",),
+        "head-missing": ("401 guard with a body",),
         "signature-in-trailer": (RAN,),
         "signature-in-late-trailer": (RAN,),
         "length-endless": ("late",),
     },
     "werkzeug": {
+        **_FIRST_ONLY,
         **_LAST_WORD,
         "expect-genuine": (f"100, 100, {RAN}",),
-        "expect-missing": ("100, 100, 401 guard", "100, 401 guard", "401 guard"),
+        "expect-missing": ("100, 100, 401 guard",),
     },
-    "wsgiref": {**_LAST_WORD, **_NO_CHUNKED, "expect-genuine": (RAN,)},
+    "wsgiref": {**_FIRST_ONLY, **_LAST_WORD, **_NO_CHUNKED, "expect-genuine": (RAN,)},
 }
 
 

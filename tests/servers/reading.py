@@ -27,9 +27,13 @@ def answer_of(connection, method="POST"):
     try:
         answer = connection.receive_answer(method=method)
     except NoAnswerError as error:
-        return error.reason
+        return _joined(error.interim, error.reason)
     return in_words(answer, method)
 
 
 def in_words(answer, method="POST"):
-    return ", ".join([*map(str, answer.interim), f"{answer.status} {giver_of(answer, method)}"])
+    return _joined(answer.interim, f"{answer.status} {giver_of(answer, method)}")
+
+
+def _joined(interim, last):
+    return ", ".join([*map(str, interim), last])

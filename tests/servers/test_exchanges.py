@@ -49,15 +49,45 @@ def test_genuine_delivery_that_expects_100_continue_is_accepted(server, body, ju
 def test_unsigned_request_that_expects_100_continue_is_refused(server, body, judge):
     head = request(body, headers=[("Expect", "100-continue")]).removesuffix(body)
 
-    with server.connect(timeout=1) as connection:
+    (wanted,) = expected(server.program.name, "expect-missing")
+    with server.connect(timeout=1 if "late" in wanted else 20) as connection:
         connection.send(head)
         given = answer_of(connection)
-        if given == "late":  # a server that reads the whole body before it calls the application
+        if given.endswith("late"):
             connection.send(body)
-            given = answer_of(connection)
+            given = f"{given}; with the body {answer_of(connection)}"
 
     judge(server.program, "expect-missing", given)
     assert not server.journal.facts("ran")
+
+
+def test_deliveries_in_one_packet_are_told_apart(server, body, judge):
+    forged = delivery(f"{server.program.name}-pipelined-forged")
+    last = delivery(f"{server.program.name}-pipelined-last")
+    answers = []
+
+    with server.connect(timeout=5) as connection:
+        connection.send(
+            _genuine(body)
+            + request(forged, signatures=[forged_signature(forged)])
+            + _genuine(last, headers=[("Connection", "close")])
+        )
+        while len(answers) < 3 and "closed" not in answers:
+            answers.append(answer_of(connection))
+
+    judge(server.program, "pipelined", "; then ".join(answers))
+    assert len(server.journal.facts("ran")) == answers.count(RAN)
+    assert not _ran(server, forged)
+
+
+def test_genuine_delivery_whose_client_ends_its_sending_side_is_accepted_or_dropped(server, body, judge):
+    with server.connect(timeout=5) as connection:
+        connection.send(_genuine(body))
+        connection.end_sending()
+        given = answer_of(connection)
+
+    judge(server.program, "half-closed", given)
+    assert _ran(server, body) or given == "closed", "the answer says otherwise"
 
 
 def _refused_requests(body):
@@ -84,10 +114,12 @@ def test_body_of_a_refused_request_is_never_taken_for_a_request(server, body, ju
     """Account for every byte that comes back on a connection with a refused request and a genuine one."""
     refused = _refused_requests(body)[name]
     following = delivery(f"{server.program.name}-{name}-{pipelined}-next")
+    # Asked to close, a server tells by the end of the connection that nothing more comes.
+    last = _genuine(following, headers=[("Connection", "close")])
     answers = []
 
     with server.connect(timeout=5) as connection:
-        connection.send(refused + _genuine(following) if pipelined else refused)
+        connection.send(refused + last if pipelined else refused)
         try:
             answer = connection.receive_answer()
             answers.append(in_words(answer))
@@ -100,7 +132,7 @@ def test_body_of_a_refused_request_is_never_taken_for_a_request(server, body, ju
             if unasked:
                 answers.append("unasked")
             elif not ends:
-                connection.send(_genuine(following))
+                connection.send(last)
         answers.append("closed" if ends else answer_of(connection))
         unasked, _ = connection.receive_nothing(0.3)
         if unasked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import time
+from collections import Counter
 from contextlib import suppress
 
 import pytest
@@ -23,7 +24,6 @@ from h2.events import (  # noqa: E402
     ResponseReceived,
     StreamEnded,
     StreamReset,
-    WindowUpdated,
 )
 
 SIGNATURE = "x-mg-signature"
@@ -45,6 +45,7 @@ class Client:
         self._connection.initiate_connection()
         self._flush()
         self.answers = {}
+        self.body_sizes = Counter()
         self._ended = set()
 
     def __enter__(self):
@@ -117,14 +118,13 @@ class Client:
                     fields = dict(headers)
                     giver = "application" if APPLICATION_HEADER in fields else "guard or server"
                     self.answers[stream] = f"{fields[':status']} {giver}"
-                case DataReceived(stream_id=stream, flow_controlled_length=length):
+                case DataReceived(stream_id=stream, data=data, flow_controlled_length=length):
+                    self.body_sizes[stream] += len(data)
                     self._connection.acknowledge_received_data(length, stream)
                 case StreamEnded(stream_id=stream) | StreamReset(stream_id=stream):
                     self._ended.add(stream)
                 case ConnectionTerminated():
                     raise ConnectionError("the server ended the connection")
-                case WindowUpdated():
-                    pass
         self._flush()
 
 
@@ -178,7 +178,17 @@ def test_head_without_a_signature_is_refused_without_a_body(server, client):
     stream = client.open(method="HEAD", end=True)
 
     assert client.answer(stream) == REFUSED
+    assert not client.body_sizes[stream]
     assert not server.journal.facts("ran")
+
+
+def test_empty_body_needs_its_signature_too(server, client):
+    stream = client.open([genuine_signature(b"")], end=True)
+    forged = client.open([forged_signature(b"")], end=True)
+
+    assert client.answer(stream) == RAN
+    assert client.answer(forged) == REFUSED
+    assert server.journal.facts("ran") == [(hashlib.sha256(b"").hexdigest(), True)]
 
 
 def test_body_over_the_limit_without_a_declared_length_is_refused(server, client, body):

@@ -1,7 +1,4 @@
-"""A raw HTTP/1.1 client for tests: it sends the bytes it is given and reads answers byte by byte (RFC 9112, section 6).
-
-It never closes one direction only, since several servers take that for a client that has left.
-"""
+"""A raw HTTP/1.1 client for tests: it sends the bytes it is given and reads answers strictly (RFC 9112, section 6)."""
 
 from __future__ import annotations
 
@@ -23,12 +20,13 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)(?:;[^\r\n]*)?")
 class NoAnswerError(Exception):
     """The connection ended, or the time ran out, before an answer was whole.
 
-    `reason` is "closed" or "late".
+    `reason` is "closed" or "late"; `interim` are the statuses of the interim answers that had come.
     """
 
     def __init__(self, reason, received):
         super().__init__(f"{reason}; received {received[:200]!r}")
         self.reason = reason
+        self.interim = ()
 
 
 class MalformedAnswerError(AssertionError):
@@ -73,11 +71,14 @@ class Connection:
     def receive_answer(self, *, method="POST"):
         """Read exactly one final answer with the interim ones before it; what follows stays for the next call."""
         interim = []
-        while True:
+        try:
             status, headers = self._receive_head()
-            if status >= 200:
-                break
-            interim.append(status)
+            while status < 200:
+                interim.append(status)
+                status, headers = self._receive_head()
+        except NoAnswerError as error:
+            error.interim = tuple(interim)
+            raise
         body, framed = self._receive_body(method, status, headers)
         return Answer(status, headers, body, tuple(interim), framed)
 
@@ -104,6 +105,10 @@ class Connection:
                 closed = True
         self._socket.settimeout(self._timeout)
         return self._received, closed
+
+    def end_sending(self):
+        """Close the one direction only: the client has said all, and waits for the answer."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def close(self):
         self._socket.close()

@@ -1,7 +1,7 @@
 """Deliver at full speed for some seconds: `python -m soak.load PORT SECONDS NAME`; prints what was seen as JSON.
 
-Two threads deliver each meeting, as MeetGeek does for two members of a team, so that a delivery often meets another one
-of the same meeting. Between the genuine deliveries come forgeries of several kinds.
+Two threads deliver each meeting at the same time, as MeetGeek may for two members of a team. Between the genuine
+deliveries come forgeries of several kinds.
 """
 
 import json
@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from servers.expectations import delivery, forged_signature, genuine_signature
 from servers.wire import Connection, NoAnswerError, request
@@ -16,6 +17,22 @@ from servers.wire import Connection, NoAnswerError, request
 PAIRS = 2
 _TRIES = 200
 _BUSY = 409
+
+
+class Pair:
+    """Two threads in step: neither begins a meeting before the other, and both stop after the same one."""
+
+    def __init__(self, name, deadline):
+        self.name = name
+        self._deadline = deadline
+        self._barrier = Barrier(2, self._look_at_the_clock, timeout=60)
+
+    def goes_on(self):
+        self._barrier.wait()
+        return self._in_time
+
+    def _look_at_the_clock(self):
+        self._in_time = time.monotonic() < self._deadline
 
 
 class Deliverer:
@@ -54,14 +71,13 @@ def _forgeries(body):
     }
 
 
-def _deliver_for(port, seconds, name):
-    """Deliver until the time is over; count the answers to each kind and name the meetings that were acknowledged."""
+def _deliver(port, pair):
+    """Deliver until the time is over; count the answers to each kind and name the meetings."""
     deliverer = Deliverer(port)
     seen = Counter()
     meetings = []
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        meeting = f"{name}-{len(meetings)}"
+    while pair.goes_on():
+        meeting = f"{pair.name}-{len(meetings)}"
         body = delivery(meeting)
         content = request(body, signatures=[genuine_signature(body)])
         for _ in range(_TRIES):
@@ -80,8 +96,8 @@ def _deliver_for(port, seconds, name):
 def main(port, seconds, name):
     seen, meetings = Counter(), set()
     with ThreadPoolExecutor(2 * PAIRS) as threads:
-        names = [f"{name}-{number // 2}" for number in range(2 * PAIRS)]
-        for thread_seen, thread_meetings in threads.map(lambda pair: _deliver_for(port, seconds, pair), names):
+        pairs = [Pair(f"{name}-{number}", time.monotonic() + seconds) for number in range(PAIRS)]
+        for thread_seen, thread_meetings in threads.map(lambda pair: _deliver(port, pair), [*pairs, *pairs]):
             seen += thread_seen
             meetings.update(thread_meetings)
     answers = [[kind, status, times] for (kind, status), times in seen.items()]

@@ -107,6 +107,7 @@ def test_full_speed_brings_no_wrong_verdict_no_second_run_and_no_growth(start, p
     assert set(answers) - {("genuine", 200), ("busy", 409)} == {
         (kind, 401) for kind in ("forged", "missing", "duplicate", "upper-case", "changed")
     }
+    assert answers["genuine", 200] == 2 * len(result["meetings"])
     processed = Counter(server.journal.path.read_text().split())
     assert set(processed) == set(result["meetings"])
     assert set(processed.values()) == {1}
@@ -130,13 +131,14 @@ def test_slow_connections_hold_bounded_memory_and_stop_no_genuine_delivery(start
 
     alone = [deliver() for _ in range(200)]
     before = resident_bytes(server.process.pid)
-    half = bytes(HALF)
+    half = delivery("half").ljust(HALF)  # whole and signed as it is, so that who took it for the whole would process it
     with ExitStack() as stack:
-        for _ in range(SLOW_CONNECTIONS):
-            connection = stack.enter_context(Connection(server.port))
+        slow = [stack.enter_context(Connection(server.port)) for _ in range(SLOW_CONNECTIONS)]
+        for connection in slow:
             assert connection.send(request(half, signatures=[genuine_signature(half)], length=str(2 * HALF)))
         beside = [deliver() for _ in range(200)]
         grown = resident_bytes(server.process.pid) - before
+        assert {connection.receive_nothing(0.001) for connection in slow} == {(b"", False)}, "one is not held any more"
 
     after = [deliver() for _ in range(200)]
     say(
@@ -145,6 +147,7 @@ def test_slow_connections_hold_bounded_memory_and_stop_no_genuine_delivery(start
         f"each); a genuine delivery took {median(alone) * 1000:.1f} ms alone, {median(beside) * 1000:.1f} ms beside "
         f"them (at most {max(beside) * 1000:.0f} ms), {median(after) * 1000:.1f} ms after"
     )
-    assert len(set(server.journal.path.read_text().split())) == 600
+    processed = server.journal.path.read_text().split()
+    assert sorted(processed) == sorted(f"{program.name}-{number}" for number in range(600))
     # One copy of what has arrived in the guard and one in the server's buffers, and what a connection costs.
     assert grown < SLOW_CONNECTIONS * (2 * HALF + 65_536)

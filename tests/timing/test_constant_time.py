@@ -1,8 +1,8 @@
 """How far a wrong signature is right does not show in the time: Welch's t-test on interleaved measurements (dudect).
 
 What must not show is how near a wrong signature comes. Right ones are measured among the wrong ones, and their time is
-printed, not judged: a right one takes about ten nanoseconds longer. `compare_digest` by itself takes so much longer to
-say True where False is the usual answer, as a processor guesses the usual branch, and the answer is told anyway.
+printed, not judged: a right one takes some 20 ns longer. `compare_digest` by itself takes half of that longer to say
+True where False is the usual answer, which a processor guesses; and the answer is told anyway.
 """
 
 import hashlib
