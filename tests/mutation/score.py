@@ -47,14 +47,14 @@ PAGE = ROOT / "docs" / "proof" / "mutation.md"
 
 PAGE_TEXT = """# Mutation testing
 
-Measured on {date}: CPython {python} on {system}, {versions}; {minutes} minutes with {workers} at once.
+Measured on {date}: CPython {python} on {system}, {versions}; it took {minutes} minutes with {workers} at once.
 
 All of it again, and this page: `python tests/mutation/score.py --page --workers {workers}`.
 
 A mutant is the package with one small fault: a comparison turned round, a number one higher, an argument left out, a
-text changed, a line of an SQL statement missing. The tests of the module run on each. A mutant that a test fails on is
-found; one that survives is listed below with the reason why no test can, or need, tell it from the package.
-The faults are those of mutmut's operators, put into everything that runs: constants and tables as well as functions.
+text changed, a line of an SQL statement missing. The faults are those of mutmut's operators, put into all that runs,
+constants and tables as well as functions. The tests of the module run on each mutant: where one fails, the fault is
+found. One that survives is listed below with the reason why no test can, or need, tell it from the package.
 
 ## Score
 
