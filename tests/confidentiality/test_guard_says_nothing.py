@@ -43,7 +43,6 @@ from mg_middleware import (
     sign,
     verify,
 )
-from mg_middleware.body import Body
 from mg_middleware.events import AnalysisSucceeded, parse_event
 from mg_middleware.idempotency import StoreError, store_key
 from mg_middleware.keys import keys_from
@@ -408,10 +407,11 @@ def test_servers_that_break_the_specification_of_wsgi(heard, changes):
 
 
 def test_what_objects_show_of_themselves(heard, tmp_path):
-    delivery = Delivery([BODY[:20], BODY[20:]], len(BODY), GENUINE, "first")
-    body = Body(keys_from(SECRETS), 1000)
-    body.add(BODY)
-    shown = [delivery, body, body.matching_key(GENUINE.encode()), keys_from(SECRETS)]
+    delivery = Delivery([BODY[:20], BODY[20:]], GENUINE.encode(), "first")
+    keys = keys_from(SECRETS)
+    hashed = keys.begin()
+    hashed.update(BODY)
+    shown = [delivery, keys, hashed, keys.matching(hashed, GENUINE.encode()), keys_from(SECRET)]
     delivery.event  # noqa: B018 - it is kept, and must not show
     shown += [parse_event(b'{"message": "File analyzed failed", "x": "%s"}' % WORD.encode()), parse_event(BODY * 2)]
     shown += [AnalysisFailed(payload={"x": WORD}), UnknownEvent(payload=WORD), delivery.event.payload is not None]
