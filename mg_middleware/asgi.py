@@ -94,8 +94,7 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         hashed = keys.begin()
         chunks: list[bytes] = []
         size = 0
-        more_body = True
-        while more_body:
+        while True:
             event = await receive()
             if event["type"] != "http.request":
                 if event["type"] != "http.disconnect":
@@ -115,7 +114,8 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
                 keep(chunks, chunk)
             else:
                 chunks.append(chunk)
-            more_body = event.get("more_body", False)
+            if not event.get("more_body", False):
+                break
         key = keys.matching(hashed, received)
         if key is None:
             await self._refuse(scope, send, SIGNATURE_MISMATCH, size)
@@ -133,7 +133,9 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
             self._report(scope, ACCEPTED, None, size, key.key_id)
         scope = scope.copy()  # filling a copy takes half the time that a display with ** does
         scope[DELIVERY_KEY] = delivery
-        await app(scope, _replaying(chunks, receive), acknowledging_send(send) if self._acknowledge else send)
+        replay = _replaying(chunks, receive)
+        del event, chunk, chunks  # a report of the application's error may show what each frame holds
+        await app(scope, replay, acknowledging_send(send) if self._acknowledge else send)
 
     async def _refuse(
         self, scope: Scope, send: Send, refusal: Refusal, body_size: int = 0, key_id: str | None = None

@@ -86,6 +86,7 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
             return self._refuse(environ, start_response, SIGNATURE_MISMATCH, size)
 
         delivery = Delivery(chunks, received, key.key_id)
+        del chunks  # a report of the application's error may show what each frame holds
         app = self.app
         if self._once_per_meeting is not None:
             admission = self._once_per_meeting.admit(delivery, app)
