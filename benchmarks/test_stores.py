@@ -14,14 +14,17 @@ import socket
 import sqlite3
 import subprocess
 import time
+from functools import partial
 from itertools import count
 from time import process_time
 
 import pytest
 import redis
 from measuring import Row, measure, repeat
+from verifications import snippet
 
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore
+from mg_middleware.events import SUCCEEDED, parse_event
 from mg_middleware.idempotency import store_key
 
 SECRET = b"made-up secret"
@@ -114,6 +117,23 @@ def test_growth_of_sqlite(benchmark, tmp_path):
     measure(benchmark, row, repeat(new_deliveries(large), 100), unit=repeat(new_deliveries(small), 100), rounds=100)
     small.close()
     large.close()
+
+
+MEETING = "00000000-0000-4000-8000-000000000001"
+# What processing each meeting once adds to a delivery, taken apart. What these leave is the application watched for its
+# answer.
+PARTS = {
+    "reading the event": lambda: partial(parse_event, BODY % 1),
+    "the key of its meeting": lambda: partial(store_key, None, SUCCEEDED, MEETING),
+    "a claim, completed": lambda: new_deliveries(MemoryStore()),
+}
+
+
+@pytest.mark.benchmark(timer=process_time)
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_a_delivery_with_a_memory_store(benchmark, name):
+    row = Row("Where the time with a MemoryStore goes", name, "the documented snippet")
+    measure(benchmark, row, repeat(PARTS[name](), 100), unit=repeat(snippet(BODY % 1), 100))
 
 
 def test_redis(benchmark, redis_url):
