@@ -176,3 +176,18 @@ def test_a_star_import_brings_the_public_names():
     loaded = {}
     exec("from mg_middleware import *", loaded)  # noqa: S102 - a star is not allowed within a function
     assert set(mg_middleware.__all__) <= set(loaded)
+
+
+def test_what_a_store_of_ones_own_needs_is_exported():
+    exported = {}
+    exec("from mg_middleware.idempotency import *", exported)  # noqa: S102 - a star import stands in no function
+    assert set(exported) - {"__builtins__"} == {
+        "AlreadyComplete",
+        "Claim",
+        "Claimed",
+        "Execution",
+        "IdempotencyStore",
+        "InProgress",
+        "StoreError",
+        "store_key",
+    }

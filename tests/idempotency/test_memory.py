@@ -112,6 +112,17 @@ def test_at_the_end_of_its_lease_a_claim_has_lapsed_for_every_step(clock):
     assert store.claim("a") == AlreadyComplete()
 
 
+def test_at_the_end_of_its_time_to_live_a_key_can_be_completed_anew(clock):
+    store = MemoryStore(ttl=100, lease=10)
+    slow = store.claim("a")
+    clock.let_pass(10)
+    complete(store, "a")
+    clock.let_pass(100)
+    store.complete("a", slow.token)
+    clock.let_pass(50)
+    assert store.claim("a") == AlreadyComplete()
+
+
 def test_a_hundred_thousand_keys_are_held_by_default():
     store = MemoryStore()
     complete(store, *map(str, range(100_001)))

@@ -206,8 +206,8 @@ def test_what_is_neither_a_url_nor_a_client_is_refused(wrong):
 
 
 def test_a_prefix_that_is_no_text_is_refused():
-    with pytest.raises(TypeError, match=r"^prefix must be a str, not NoneType$"):
-        RedisStore("redis://127.0.0.1", prefix=None)
+    with pytest.raises(TypeError, match=r"^prefix must be a str, not int$"):
+        RedisStore("redis://127.0.0.1", prefix=5)
 
 
 def test_tls_urls_are_taken():
