@@ -1,5 +1,6 @@
 """Runs the command line in this process, or as users do: as a process of its own, with real sockets and signals."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from command_line_harness import COMMAND, MODULES, PATIENCE, SECRET, Server
 
+CONFIGURED_LOGGERS = ("mg_middleware", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -35,6 +38,13 @@ def command(folder, monkeypatch, capfd):
     """Run a command in this process, for the cases that are many and small."""
     handlers = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(sys, "path", sys.path.copy())
+    # `serve` and uvicorn configure these, even where they then do not start.
+    for logger in map(
+        logging.getLogger, ("mg_middleware", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+    ):
+        monkeypatch.setattr(logger, "handlers", logger.handlers.copy())
+        monkeypatch.setattr(logger, "level", logger.level)
+        monkeypatch.setattr(logger, "propagate", logger.propagate)
 
     def run(*words):
         status = main([str(word) for word in words])
