@@ -39,12 +39,8 @@ def command(folder, monkeypatch, capfd):
     handlers = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(sys, "path", sys.path.copy())
     # `serve` and uvicorn configure these, even where they then do not start.
-    for logger in map(
-        logging.getLogger, ("mg_middleware", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
-    ):
-        monkeypatch.setattr(logger, "handlers", logger.handlers.copy())
-        monkeypatch.setattr(logger, "level", logger.level)
-        monkeypatch.setattr(logger, "propagate", logger.propagate)
+    loggers = {logging.getLogger(name) for name in CONFIGURED_LOGGERS}
+    configured = {logger: (logger.handlers.copy(), logger.level, logger.propagate) for logger in loggers}
 
     def run(*words):
         status = main([str(word) for word in words])
@@ -54,6 +50,10 @@ def command(folder, monkeypatch, capfd):
     yield run
     for stop, handler in handlers.items():
         signal.signal(stop, handler)
+    for logger, (its_handlers, level, propagate) in configured.items():
+        logger.handlers[:] = its_handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
     for name in MODULES:
         sys.modules.pop(name, None)
 
