@@ -131,6 +131,9 @@ class KeyRing:
 
         Every key is tried whichever matches, so that the time tells nothing of which one did.
         """
-        pairs = zip(self.keys, hashed.each, strict=True)
-        found = [key.matching(of_key, received) for key, of_key in pairs]
-        return next(filter(None, found), None)
+        matching = None
+        for key, of_key in zip(self.keys, hashed.each, strict=True):
+            found = key.matching(of_key, received)
+            if matching is None:
+                matching = found
+        return matching
