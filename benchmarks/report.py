@@ -34,7 +34,7 @@ same body, the least that a receiver can do. On the documented body of 95 bytes 
 
 ![One verification, other ways to check, and growth with the size of the body](assets/benchmarks.svg)
 
-Measured on {date} on {machine}, which had other work, too. {versions}.
+Measured on {date} on {machine}, with {versions}.
 
 To measure again: `pip install -e '.[bench]'`, `pytest benchmarks --benchmark-json=benchmarks.json` and
 `python benchmarks/report.py benchmarks.json`. For your own application:
