@@ -1,0 +1,104 @@
+"""`python -m pytest_meetgeek send`: one request to a receiver that runs."""
+
+import subprocess
+import sys
+import threading
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import pytest
+
+from mg_middleware import MeetGeekWSGIMiddleware, delivery_of
+from pytest_meetgeek.__main__ import main
+
+SECRET = "whsec-of-the-sender"
+
+
+class Receiver:
+    """A guarded application on a free port of loopback, with the events that it saw."""
+
+    def __init__(self):
+        self.events = []
+
+    def __call__(self, environ, start_response):
+        self.events.append(type(delivery_of(environ).event).__name__)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *arguments):
+        """Say nothing."""
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    guarded = MeetGeekWSGIMiddleware(receiver, SECRET)
+    with make_server("127.0.0.1", 0, guarded, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        receiver.url = f"http://127.0.0.1:{server.server_port}/"
+        yield receiver
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("words", "event"),
+    [
+        ([], "AnalysisSucceeded"),
+        (["--event", "success"], "AnalysisSucceeded"),
+        (["--event", "failed"], "AnalysisFailed"),
+    ],
+)
+def test_it_sends_what_meetgeek_sends(receiver, monkeypatch, capsys, words, event):
+    monkeypatch.setenv("SHOP_SECRET", SECRET)
+    assert main(["send", "--to", receiver.url, "--meetgeek-secret-env", "SHOP_SECRET", *words]) == 0
+    assert receiver.events == [event]
+    said = capsys.readouterr().out
+    assert "acknowledged after 1 POST" in said
+    assert SECRET not in said
+
+
+def test_a_forgery_is_refused_three_times(receiver, monkeypatch, capsys):
+    monkeypatch.setenv("SHOP_SECRET", SECRET)
+    words = ["--meetgeek-secret-env=SHOP_SECRET", "--event=failed", "--tamper=one-bit"]
+    assert main(["send", "--to", receiver.url, *words]) == 1
+    assert receiver.events == []
+    assert capsys.readouterr().out.count("401") == 3
+
+
+def test_without_a_variable_it_signs_with_the_public_secret_of_the_tests(receiver):
+    assert main(["send", "--to", receiver.url]) == 1
+    assert receiver.events == []
+
+
+def test_no_connection_is_no_acknowledgement(capsys):
+    assert main(["send", "--to", "http://127.0.0.1:9/", "--meetgeek-allow-host", "localhost"]) == 1
+    assert "POST 3: no answer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--to", "http://127.0.0.1:9/", "--tamper", "one-bti"], "did you mean 'one-bit'"),
+        (["--to", "http://example.org/"], "example.org is not a loopback address"),
+        (["--to", "shop:app"], "shop:app"),
+        (["--to", "http://127.0.0.1:9/", "--meetgeek-secret-env", "UNSET"], "UNSET is not set, or empty"),
+        ([], "--to"),
+    ],
+    ids=["tampering", "host", "no URL", "secret", "no receiver"],
+)
+def test_wrong_words_are_refused_at_once(monkeypatch, capsys, words, said):
+    monkeypatch.delenv("UNSET", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["send", *words])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module(receiver):
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest_meetgeek", "send", "--to", receiver.url], capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (1, b"")
