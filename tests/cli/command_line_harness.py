@@ -73,9 +73,20 @@ class Server:
             if found:
                 self.port = int(found[1])
                 break
-        self._reader = threading.Thread(target=lambda: self.log.extend(process.stderr))
+        self._reader = threading.Thread(target=self._read_log)
         self._reader.start()
         self._wait_until_it_listens()
+
+    def _read_log(self):
+        for line in self.process.stderr:
+            self.log.append(line)
+
+    def wait_for_workers(self, count):
+        """Wait until each of its processes serves: one that is still starting answers to Ctrl-C with a traceback."""
+        deadline = time.monotonic() + PATIENCE
+        while sum("Started server process" in line for line in self.log) < count:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
 
     def _wait_until_it_listens(self):
         # Several workers listen a while after the first of them says where.

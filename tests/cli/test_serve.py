@@ -72,6 +72,7 @@ def test_with_a_store_each_meeting_is_processed_once(serve, folder):
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_stops_it_after_the_request_in_hand(serve, workers, signal_number):
     with serve("shop:app", "--workers", workers) as server, ThreadPoolExecutor() as pool:
+        server.wait_for_workers(workers)
         answer = pool.submit(server.post, SUCCEEDED, path="/slow")
         assert server.line() == "in hand\n"
         server.stop(signal_number)
