@@ -405,6 +405,13 @@ class OnlyClaimsLater(CoroutineStore):
         self.store.release(key, token)
 
 
+class ClaimsAtOnce(CoroutineStore):
+    """One plain step among asynchronous ones."""
+
+    def claim(self, key):
+        return self.store.claim(key)
+
+
 class PlainlyLater:
     """Plain functions that return awaitables."""
 
@@ -427,7 +434,7 @@ class DerivedFromAnInstantStore(CoroutineStore, MemoryStore):
     """Inherits the word that it never waits."""
 
 
-@pytest.mark.parametrize("make", [OnlyClaimsLater, PlainlyLater, DerivedFromAnInstantStore])
+@pytest.mark.parametrize("make", [OnlyClaimsLater, ClaimsAtOnce, PlainlyLater, DerivedFromAnInstantStore])
 async def test_an_asynchronous_store_of_any_make_serves(make):
     statuses = [500, 200]
     guarded = MeetGeekASGIMiddleware(
