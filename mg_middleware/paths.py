@@ -27,8 +27,8 @@ _LONGEST_READ = 2048
 # Route patterns, dot segments and URLs: they would be compared letter by letter, and guard nothing.
 _NO_PATH = re.compile(r"[*?#<>{}]|^[^/]*:|(?:^|/)\.\.(?:/|$)")
 
-# For how many requests the answer is remembered, since most are for the same few paths: asking the patterns takes twice
-# as long. Servers bound the length of a path, most at 8 or 64 KiB.
+# For how many paths the answer is remembered, since most requests are for the same few: working it out takes four times
+# as long. Servers bound the length of a path, most at 8 or 64 KiB, and so what strangers can have remembered.
 _REMEMBERED = 256
 
 # One for a server that decodes less than all (cheroot leaves %2F), one for what was encoded twice, one to spare.
