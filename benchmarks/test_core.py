@@ -7,7 +7,7 @@ import pytest
 from measuring import Row, measure, repeat
 from verifications import BODY_SIZE, CHUNK, PEERS, made_up_body, one_call, snippet, this_guard
 
-from mg_middleware.paths import GuardedPaths
+from mg_middleware._paths import GuardedPaths
 
 pytestmark = pytest.mark.benchmark(timer=process_time)
 

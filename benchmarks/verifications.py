@@ -15,9 +15,9 @@ from stripe import WebhookSignature
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator
 
-from mg_middleware.body import keep
-from mg_middleware.keys import keys_from
-from mg_middleware.signature import parse_signature
+from mg_middleware._body import keep
+from mg_middleware._keys import keys_from
+from mg_middleware._verification import parse_signature
 
 KEY = SECRET.encode()
 CHUNK = 65_536

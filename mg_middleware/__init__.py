@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mg_middleware.delivery import Delivery, delivery_of
     from mg_middleware.errors import ConfigurationError
     from mg_middleware.events import AnalysisFailed, AnalysisSucceeded, UnknownEvent
-    from mg_middleware.idempotency.memory import MemoryStore
-    from mg_middleware.idempotency.redis import RedisStore
-    from mg_middleware.idempotency.sqlite import SQLiteStore
-    from mg_middleware.signing import sign, verify
+    from mg_middleware.idempotency.stores.memory import MemoryStore
+    from mg_middleware.idempotency.stores.redis import RedisStore
+    from mg_middleware.idempotency.stores.sqlite import SQLiteStore
     from mg_middleware.verdict import Outcome, Verdict
+    from mg_middleware.webhook import sign, verify
     from mg_middleware.wsgi import MeetGeekWSGIMiddleware
 
 __all__ = [
@@ -47,15 +47,15 @@ _MODULES = {
     "Delivery": "delivery",
     "MeetGeekASGIMiddleware": "asgi",
     "MeetGeekWSGIMiddleware": "wsgi",
-    "MemoryStore": "idempotency.memory",
+    "MemoryStore": "idempotency.stores.memory",
     "Outcome": "verdict",
-    "RedisStore": "idempotency.redis",
-    "SQLiteStore": "idempotency.sqlite",
+    "RedisStore": "idempotency.stores.redis",
+    "SQLiteStore": "idempotency.stores.sqlite",
     "UnknownEvent": "events",
     "Verdict": "verdict",
     "delivery_of": "delivery",
-    "sign": "signing",
-    "verify": "signing",
+    "sign": "webhook",
+    "verify": "webhook",
 }
 
 

@@ -5,27 +5,27 @@ from __future__ import annotations
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
-from mg_middleware.acknowledgement import acknowledging_send
-from mg_middleware.body import exact_bytes, keep
-from mg_middleware.delivery import DELIVERY_KEY, Delivery
-from mg_middleware.guard import LOGGER, Guard
-from mg_middleware.keys import keys_from
-from mg_middleware.refusals import (
+from mg_middleware._acknowledgement import acknowledging_send
+from mg_middleware._body import exact_bytes, keep
+from mg_middleware._keys import keys_from
+from mg_middleware._options import LOGGER, Guard
+from mg_middleware._refusals import (
     BODY_TOO_LARGE,
     INCOMPLETE_BODY,
     SIGNATURE_MISMATCH,
     UNKNOWN_SENDER,
     Refusal,
 )
+from mg_middleware.delivery import DELIVERY_KEY, Delivery
 from mg_middleware.verdict import ACCEPTED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeAlias
 
+    from mg_middleware._verification import Keys
     from mg_middleware.idempotency.asgi import OncePerMeeting
     from mg_middleware.idempotency.store import IdempotencyStore
-    from mg_middleware.signature import Keys
 
     # Loose on purpose: every framework and server types these in its own way.
     Scope: TypeAlias = Any

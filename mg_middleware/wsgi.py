@@ -6,12 +6,11 @@ from io import BytesIO
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
-from mg_middleware.acknowledgement import acknowledging_answer
-from mg_middleware.body import exact_bytes, keep
-from mg_middleware.delivery import DELIVERY_KEY, Delivery
-from mg_middleware.guard import LOGGER, Guard, parse_length
-from mg_middleware.keys import keys_from
-from mg_middleware.refusals import (
+from mg_middleware._acknowledgement import acknowledging_answer
+from mg_middleware._body import exact_bytes, keep
+from mg_middleware._keys import keys_from
+from mg_middleware._options import LOGGER, Guard, parse_length
+from mg_middleware._refusals import (
     BODY_TOO_LARGE,
     INCOMPLETE_BODY,
     LENGTH_REQUIRED,
@@ -19,16 +18,17 @@ from mg_middleware.refusals import (
     UNKNOWN_SENDER,
     Refusal,
 )
+from mg_middleware.delivery import DELIVERY_KEY, Delivery
 from mg_middleware.verdict import ACCEPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment  # noqa: F401 - named in the class's base
 
+    from mg_middleware._paths import GuardedPaths
+    from mg_middleware._verification import Keys
     from mg_middleware.idempotency.store import IdempotencyStore
     from mg_middleware.idempotency.wsgi import OncePerMeeting
-    from mg_middleware.paths import GuardedPaths
-    from mg_middleware.signature import Keys
 
 # How much is asked of the server at once, in bytes, where neither the limit nor the declared length is less: it may set
 # so much memory aside.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mg_middleware.body import exact_bytes, keep
+from mg_middleware._body import exact_bytes, keep
 
 
 def kept(chunks):

@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mg_middleware import AnalysisSucceeded, ConfigurationError, Outcome, Verdict
-from mg_middleware.guard import Guard, parse_length
+from mg_middleware._options import Guard, parse_length
 
 UNAUTHORIZED = b"The request carries no valid signature.\n"
 UNAUTHORIZED_HEADERS = {

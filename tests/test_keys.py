@@ -11,8 +11,8 @@ from cases import OTHER_SECRET, SECRET, SUCCEEDED, signature_of
 from exchange import each
 
 from mg_middleware import ConfigurationError
-from mg_middleware.keys import keys_from
-from mg_middleware.signature import Key
+from mg_middleware._keys import keys_from
+from mg_middleware._verification import Key
 
 VARIABLE = "MEETGEEK_WEBHOOK_SECRET"
 FILE_VARIABLE = "MEETGEEK_WEBHOOK_SECRET_FILE"
@@ -242,7 +242,7 @@ def test_a_folder_in_place_of_the_file_is_refused(secret_file):
 
 
 def test_an_impossible_file_name_is_refused(monkeypatch):
-    monkeypatch.setattr("mg_middleware.keys.os.environ", {FILE_VARIABLE: "secret\0"})
+    monkeypatch.setattr("mg_middleware._keys.os.environ", {FILE_VARIABLE: "secret\0"})
     with pytest.raises(
         ConfigurationError, match=rf"^the file named by {FILE_VARIABLE} cannot be read: no such name is poss"
     ):

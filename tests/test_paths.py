@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mg_middleware._paths import GuardedPaths
 from mg_middleware.errors import ConfigurationError
-from mg_middleware.paths import GuardedPaths
 
 WEBHOOK = "/webhooks/meetgeek"
 

@@ -12,8 +12,8 @@ from exchange import each
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mg_middleware import signature
-from mg_middleware.signature import Key, KeyRing, parse_signature
+from mg_middleware import _verification as signature
+from mg_middleware._verification import Key, KeyRing, parse_signature
 
 # RFC 4231, section 4: key, data, HMAC-SHA-256. The fifth is given there to 128 bits only.
 RFC_4231 = {

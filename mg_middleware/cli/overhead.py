@@ -11,9 +11,9 @@ from statistics import median, quantiles
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from mg_middleware._options import LOGGER, Guard
 from mg_middleware.asgi import MeetGeekASGIMiddleware
 from mg_middleware.delivery import DELIVERY_KEY, Delivery
-from mg_middleware.guard import LOGGER, Guard
 from mg_middleware.wsgi import MeetGeekWSGIMiddleware
 from pytest_meetgeek.meetgeek import MeetGeek
 from pytest_meetgeek.receiver import Receiver, find_interface

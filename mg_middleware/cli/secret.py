@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mg_middleware.cli.errors import CommandError
-from mg_middleware.errors import ConfigurationError
-from mg_middleware.keys import (
+from mg_middleware._keys import (
     SECRET_FILE_VARIABLE,
     SECRET_VARIABLE,
     keys_from,
     secret_from_environment,
     secret_from_file,
 )
+from mg_middleware.cli.errors import CommandError
+from mg_middleware.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ import click
 
 from mg_middleware.cli.content import read_content
 from mg_middleware.cli.secret import read_secret, secret_file_option
-from mg_middleware.signing import sign as signature_of
-from mg_middleware.signing import verify as is_genuine
+from mg_middleware.webhook import sign as signature_of
+from mg_middleware.webhook import verify as is_genuine
 
 
 @click.command()

@@ -25,12 +25,12 @@ def open_store(place: str) -> IdempotencyStore:
     """
     try:
         if not place.startswith(_REDIS_SCHEMES):
-            from mg_middleware.idempotency.sqlite import SQLiteStore  # noqa: PLC0415 - sqlite3 only where it is used
+            from mg_middleware.idempotency.stores.sqlite import SQLiteStore  # noqa: PLC0415 - sqlite3 only where it is used
 
             return SQLiteStore(place)
         if find_spec("redis") is None:
             raise CommandError("a store on Redis needs an extra: pip install 'mg-middleware[redis]'")
-        from mg_middleware.idempotency.redis import RedisStore  # noqa: PLC0415 - an extra of its own
+        from mg_middleware.idempotency.stores.redis import RedisStore  # noqa: PLC0415 - an extra of its own
 
         return RedisStore(place)
     except ConfigurationError as error:

@@ -11,9 +11,9 @@ from mg_middleware.idempotency.event_loop import EventLoopCalls
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from mg_middleware._refusals import Refusal
     from mg_middleware.delivery import Delivery
     from mg_middleware.idempotency.store import IdempotencyStore
-    from mg_middleware.refusals import Refusal
 
 # The events that carry an answer's content, and so can be its last (ASGI HTTP specification, and its extensions).
 _CONTENT_EVENTS = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})

@@ -10,9 +10,9 @@ from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.decision import decide
 
 if TYPE_CHECKING:
+    from mg_middleware._refusals import Refusal
     from mg_middleware.idempotency.decision import ClaimedDelivery, Ending
     from mg_middleware.idempotency.store import Execution
-    from mg_middleware.refusals import Refusal
 
 LOGGER = logging.getLogger("mg_middleware")
 

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from math import ceil
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from mg_middleware._refusals import Refusal
 from mg_middleware.events import SUCCEEDED, AnalysisSucceeded
 from mg_middleware.idempotency.key import store_key
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
-from mg_middleware.refusals import Refusal
 from mg_middleware.verdict import Outcome
 
 if TYPE_CHECKING:

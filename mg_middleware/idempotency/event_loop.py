@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
+    from mg_middleware._refusals import Refusal
     from mg_middleware.idempotency.decision import Ending
     from mg_middleware.idempotency.store import Execution, IdempotencyStore
-    from mg_middleware.refusals import Refusal
 
 _Result = TypeVar("_Result")
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from mg_middleware._refusals import Refusal
     from mg_middleware.delivery import Delivery
     from mg_middleware.idempotency.store import IdempotencyStore
-    from mg_middleware.refusals import Refusal
 
 
 class OncePerMeeting:

@@ -43,9 +43,9 @@ from mg_middleware import (
     sign,
     verify,
 )
+from mg_middleware._keys import keys_from
 from mg_middleware.events import AnalysisSucceeded, parse_event
 from mg_middleware.idempotency import StoreError, store_key
-from mg_middleware.keys import keys_from
 
 on_both_protocols = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
 

@@ -130,8 +130,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("mg_middleware.idempotency.memory.monotonic", clock)
-    monkeypatch.setattr("mg_middleware.idempotency.sqlite.time", clock)
+    monkeypatch.setattr("mg_middleware.idempotency.stores.memory.monotonic", clock)
+    monkeypatch.setattr("mg_middleware.idempotency.stores.sqlite.time", clock)
     return clock
 
 

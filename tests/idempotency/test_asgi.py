@@ -301,7 +301,7 @@ def slow_store(request, tmp_path, monkeypatch):
     if request.param == "a store of one's own":
         yield BlockingStore(MemoryStore(), 0.5)
     elif request.param == "SQLite":
-        monkeypatch.setattr("mg_middleware.idempotency.sqlite_file._BUSY_SECONDS", 0.5)
+        monkeypatch.setattr("mg_middleware.idempotency.stores.sqlite_file._BUSY_SECONDS", 0.5)
         path = tmp_path / "deliveries.sqlite3"
         store = SQLiteStore(path)
         store.claim("first")

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from mg_middleware import MemoryStore, Outcome, SQLiteStore
+from mg_middleware._refusals import Refusal
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
 from mg_middleware.idempotency.calls import StoreCalls
 from mg_middleware.idempotency.decision import ClaimedDelivery, decide
-from mg_middleware.refusals import Refusal
 
 TTL, LEASE = 100.0, 10.0
 MEETINGS = st.sampled_from(["one", "two", "three"])
@@ -48,8 +48,8 @@ class OncePerMeetingMachine(RuleBasedStateMachine):
         logging.getLogger("mg_middleware").setLevel(logging.CRITICAL)
         self.patch = pytest.MonkeyPatch()
         self.now = 1_000_000.0
-        self.patch.setattr("mg_middleware.idempotency.memory.monotonic", lambda: self.now)
-        self.patch.setattr("mg_middleware.idempotency.sqlite.time", lambda: self.now)
+        self.patch.setattr("mg_middleware.idempotency.stores.memory.monotonic", lambda: self.now)
+        self.patch.setattr("mg_middleware.idempotency.stores.sqlite.time", lambda: self.now)
         self.store = Flaky(self.make_store())
         self.calls = StoreCalls(self.store)
         self.remembered_until = {}

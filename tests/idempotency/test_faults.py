@@ -9,7 +9,7 @@ import pytest
 from once_per_meeting import succeeded
 
 from mg_middleware import MemoryStore, RedisStore, SQLiteStore
-from mg_middleware.idempotency import sqlite_file
+from mg_middleware.idempotency.stores import sqlite_file
 
 
 def make(shared, **options):

@@ -15,7 +15,8 @@ import pytest
 from once_per_meeting import claims_at_once
 
 from mg_middleware import ConfigurationError, SQLiteStore
-from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, StoreError, sqlite_file, store_key
+from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, StoreError, store_key
+from mg_middleware.idempotency.stores import sqlite_file
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ print(type(store.claim("last")).__name__)
 
 
 def test_a_file_that_another_process_holds_too_long_is_an_error(path, monkeypatch):
-    monkeypatch.setattr("mg_middleware.idempotency.sqlite_file._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("mg_middleware.idempotency.stores.sqlite_file._BUSY_SECONDS", 0.05)
     store = SQLiteStore(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -241,7 +242,7 @@ def test_a_file_that_another_process_holds_too_long_is_an_error(path, monkeypatc
 
 
 def test_threads_wait_for_a_file_that_is_held_at_the_same_time_and_not_one_after_the_other(path, monkeypatch):
-    monkeypatch.setattr("mg_middleware.idempotency.sqlite_file._BUSY_SECONDS", 0.5)
+    monkeypatch.setattr("mg_middleware.idempotency.stores.sqlite_file._BUSY_SECONDS", 0.5)
     store = SQLiteStore(path)
     store.claim("first")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:

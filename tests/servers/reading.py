@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from servers.wire import APPLICATION_HEADER, NoAnswerError
 
-from mg_middleware import refusals
+from mg_middleware import _refusals as refusals
 
 _REFUSALS = {
     (refusal.status, refusal.body) for refusal in vars(refusals).values() if isinstance(refusal, refusals.Refusal)

@@ -15,7 +15,7 @@ from itertools import combinations
 
 import pytest
 
-from mg_middleware import signature
+from mg_middleware import _verification as signature
 
 pytestmark = [pytest.mark.timing, pytest.mark.timeout(600)]
 

@@ -9,9 +9,9 @@ from time import time
 from typing import TYPE_CHECKING
 
 from mg_middleware.errors import ConfigurationError
-from mg_middleware.idempotency.options import DAY, MINUTE, seconds, seconds_or_forever, text
-from mg_middleware.idempotency.sqlite_file import SQLiteFile
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress, StoreError
+from mg_middleware.idempotency.stores.options import DAY, MINUTE, seconds, seconds_or_forever, text
+from mg_middleware.idempotency.stores.sqlite_file import SQLiteFile
 
 if TYPE_CHECKING:
     from mg_middleware.idempotency.store import Claim, Execution

@@ -8,8 +8,8 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mg_middleware.idempotency.options import DAY, MINUTE, entries, seconds, seconds_or_forever
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress, StoreError
+from mg_middleware.idempotency.stores.options import DAY, MINUTE, entries, seconds, seconds_or_forever
 
 if TYPE_CHECKING:
     from mg_middleware.idempotency.store import Claim, Execution

@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mg_middleware._verification import Key, KeyRing
 from mg_middleware.errors import ConfigurationError
-from mg_middleware.signature import Key, KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
-    from mg_middleware.signature import Keys
+    from mg_middleware._verification import Keys
 
     Secret: TypeAlias = str | bytes
     Secrets: TypeAlias = Secret | Sequence[Secret] | Mapping[str, Secret | Sequence[Secret]]

@@ -7,10 +7,9 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mg_middleware.errors import ConfigurationError
-from mg_middleware.keys import keys_from
-from mg_middleware.paths import GuardedPaths
-from mg_middleware.refusals import (
+from mg_middleware._keys import keys_from
+from mg_middleware._paths import GuardedPaths
+from mg_middleware._refusals import (
     BODY_TOO_LARGE,
     INVALID_LENGTH,
     MALFORMED_SIGNATURE,
@@ -18,14 +17,15 @@ from mg_middleware.refusals import (
     REPEATED_SIGNATURE,
     Refusal,
 )
-from mg_middleware.signature import parse_signature
+from mg_middleware._verification import parse_signature
+from mg_middleware.errors import ConfigurationError
 from mg_middleware.verdict import ACCEPTED, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from mg_middleware._keys import SecretCallable, Secrets
     from mg_middleware.idempotency.store import IdempotencyStore
-    from mg_middleware.keys import SecretCallable, Secrets
 
 Application = TypeVar("Application", bound="Callable[..., Any]")
 

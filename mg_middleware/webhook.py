@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mg_middleware.keys import keys_from
-from mg_middleware.signature import parse_signature
+from mg_middleware._keys import keys_from
+from mg_middleware._verification import parse_signature
 
 if TYPE_CHECKING:
-    from mg_middleware.keys import Secrets
+    from mg_middleware._keys import Secrets
 
 
 def sign(secret: Secrets | None, body: bytes) -> str:

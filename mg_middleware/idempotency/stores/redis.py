@@ -7,8 +7,8 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware.errors import ConfigurationError
-from mg_middleware.idempotency.options import DAY, MINUTE, seconds, seconds_or_forever, text
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
+from mg_middleware.idempotency.stores.options import DAY, MINUTE, seconds, seconds_or_forever, text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
