@@ -5,7 +5,10 @@ To add a command, write a module with a click command in it and name both in `_C
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -67,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         status: int | None = commands.main(arguments, prog_name=_PROGRAM, standalone_mode=False)
+        _flush()  # a file or a pipe is buffered: a full disk may show here first
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = _PROGRAM if context is None else context.command_path
@@ -77,5 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except OSError as error:  # such as a full disk under the output; the commands tell of what they cannot read
         click.echo(f"{_PROGRAM}: {error}", err=True)
+        _drop_unwritable_output()
         return 2
     return status or 0
+
+
+def _drop_unwritable_output() -> None:
+    # Python would try to write it once more at exit, print an error of its own, and exit with 120.
+    try:
+        _flush()
+    except OSError:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+def _flush() -> None:
+    print(end="", flush=True)  # noqa: T201 - unlike `sys.stdout.flush()`, it copes with a closed standard output

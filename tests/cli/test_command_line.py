@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -98,16 +99,23 @@ def test_a_signal_ends_a_command_without_a_traceback(folder, signal_number, stat
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to the full disk of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("words", [["sign", "shop.py"], ["verify", "shop.py", "0"], ["demo"], ["--help"]], ids=" ".join)
-def test_output_that_cannot_be_written_is_one_line(folder, words):
+def test_output_that_cannot_be_written_is_one_line(folder, words, unbuffered):
     # 1 would be an answer in the negative.
     with Path("/dev/full").open("wb") as full:
-        ended = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+        ended = subprocess.run(
+            [*COMMAND, *words],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
     assert (ended.returncode, ended.stderr) == (2, b"mg-middleware: [Errno 28] No space left on device\n")
 
 
 def test_a_reader_that_leaves_causes_no_traceback(process):
-    command = f"{sys.executable} -m mg_middleware demo | head -n 1"
-    ended = process(executable=["sh", "-c", command])
+    ended = process(executable=["sh", "-c", '"$0" -m mg_middleware demo | head -n 1', sys.executable])
     assert ended.out.startswith("A guarded receiver at http://127.0.0.1:")
     assert ended.err == ""
