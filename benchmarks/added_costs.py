@@ -11,7 +11,7 @@ from requests_to_send import ELSEWHERE, FORGED, GENUINE, UNSIGNED, UNSIGNED_50_M
 from verifications import SECRET, made_up_body, snippet
 
 from mg_middleware import MemoryStore
-from mg_middleware.cli.overhead import Laboratory
+from mg_middleware.cli.bench import Laboratory
 
 IN_PROCESS = pytest.mark.benchmark(timer=process_time)
 COUNT = 50

@@ -1,6 +1,6 @@
 """The command line: one module for each command, loaded when the command is asked for.
 
-To add a command, write a module with a click command in it and name both in `_COMMANDS`.
+To add a command, write a module that holds a click command of the same name, and add it to `_COMMANDS`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 _PROGRAM = "mg-middleware"
 _INTERRUPTED = 130  # what shells give for SIGINT
 
-_COMMANDS = {
-    "demo": "demo",
-    "serve": "serve",
-    "send": "send",
-    "sign": "signatures",
-    "verify": "signatures",
-    "check": "check",
-    "bench": "bench",
-}
+_COMMANDS = ("demo", "serve", "send", "sign", "verify", "check", "bench")
 
 
 class _Commands(click.Group):
@@ -39,7 +31,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"{__name__}.{_COMMANDS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
 
 

@@ -11,9 +11,14 @@ from importlib.util import find_spec
 import click
 
 from mg_middleware._keys import SECRET_VARIABLE
-from mg_middleware.cli.errors import CommandError
-from mg_middleware.cli.secret import read_secret, secret_file_option
-from mg_middleware.cli.url import address_of, allow_host_option, unreachable
+from mg_middleware.cli._options import (
+    CommandError,
+    address_of,
+    allow_host_option,
+    read_secret,
+    secret_file_option,
+    unreachable,
+)
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _VERDICTS = (0, 1)  # passed and failed: what else pytest ends with says that it could not run the suite

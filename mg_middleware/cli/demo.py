@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mg_middleware import MeetGeekASGIMiddleware, SQLiteStore, delivery_of
-from mg_middleware.cli.terminal import standard_output
+from mg_middleware.cli._output import standard_output
 from pytest_meetgeek import TAMPERINGS, MeetGeek, Receiver
 
 if TYPE_CHECKING:

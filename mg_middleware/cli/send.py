@@ -8,11 +8,16 @@ from uuid import uuid4
 import click
 from rich.progress import track
 
-from mg_middleware.cli.content import read_content
-from mg_middleware.cli.errors import CommandError
-from mg_middleware.cli.secret import read_secret, secret_file_option
-from mg_middleware.cli.terminal import standard_output
-from mg_middleware.cli.url import address_of, allow_host_option, unreachable
+from mg_middleware.cli._options import (
+    CommandError,
+    address_of,
+    allow_host_option,
+    read_content,
+    read_secret,
+    secret_file_option,
+    unreachable,
+)
+from mg_middleware.cli._output import standard_output
 from pytest_meetgeek import MeetGeek, Receiver
 
 if TYPE_CHECKING:

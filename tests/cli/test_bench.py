@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, Verdict, delivery_of
-from mg_middleware.cli.overhead import Cost, Laboratory, measure_overhead, verdict
+from mg_middleware.cli.bench import Cost, Laboratory, measure_overhead, verdict
 from pytest_meetgeek import MeetGeek
 
 SECRET = "whsec-bench"

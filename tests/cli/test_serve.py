@@ -10,8 +10,7 @@ import pytest
 import uvicorn
 from command_line_harness import SECRET
 
-from mg_middleware.cli.event_printer import print_events
-from mg_middleware.cli.service import Service, guarded_in_worker
+from mg_middleware.cli.serve import Service, guarded_in_worker, print_events
 
 SUCCEEDED = b'{"message": "File analyzed successfully", "meeting_id": "6f1c"}'
 FAILED = b'{"message": "File analyzed failed"}'
@@ -156,7 +155,7 @@ def test_workers_that_do_not_start_end_it(command, monkeypatch):
 
 
 def test_a_store_on_redis_needs_its_extra(command, monkeypatch):
-    monkeypatch.setattr("mg_middleware.cli.store.find_spec", lambda _: None)
+    monkeypatch.setattr("mg_middleware.cli.serve.find_spec", lambda _: None)
     ended = command("serve", "--store", "redis://127.0.0.1/")
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == "mg-middleware serve: a store on Redis needs an extra: pip install 'mg-middleware[redis]'\n"
