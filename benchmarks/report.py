@@ -32,13 +32,13 @@ things that were timed in turn: the median of all rounds, and between which valu
 are relative to **the documented snippet**: `hmac.new(secret, body, sha256).hexdigest()` and `compare_digest` on the
 same body, the least that a receiver can do. On the documented body of 95 bytes it takes a few microseconds.
 
-![One verification, other ways to check, and growth with the size of the body](assets/benchmarks.svg)
+![One verification, other ways to check, and growth with the size of the body](../assets/benchmarks.svg)
 
 Measured on {date} on {machine}, with {versions}.
 
 To measure again: `pip install -e '.[bench]'`, `pytest benchmarks --benchmark-json=benchmarks.json` and
 `python benchmarks/report.py benchmarks.json`. For your own application:
-[`mg-middleware bench`](command-line.md#bench).
+[`mg-middleware bench`](../reference/command-line.md#bench).
 
 {tables}## How to read this
 
@@ -165,7 +165,7 @@ def main():
     arguments = parser.parse_args()
     report = json.loads(arguments.report.read_text())
     tables = rows_of(report["benchmarks"])
-    (DOCS / "benchmarks.md").write_text(page(report, tables))
+    (DOCS / "explanation" / "benchmarks.md").write_text(page(report, tables))
     for path in filter(None, (DOCS / "assets" / "benchmarks.svg", arguments.picture)):
         draw(tables, path)
 

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 pytestmark = [pytest.mark.installs, pytest.mark.timeout(900)]
 
 PROJECT = Path(__file__).parent.parent
-DEPENDENCIES = PROJECT / "docs" / "proof" / "dependencies.md"
+DEPENDENCIES = PROJECT / "docs" / "explanation" / "proof" / "dependencies.md"
 EXTRAS = list(tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 VERSIONS = ["3.11", "3.12", "3.13"]
 

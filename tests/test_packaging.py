@@ -18,7 +18,7 @@ import mg_middleware
 
 PROJECT = Path(__file__).parent.parent
 EXTRAS_OF_USERS = ["cli", "pytest", "redis"]
-DEPENDENCIES = PROJECT / "docs" / "proof" / "dependencies.md"
+DEPENDENCIES = PROJECT / "docs" / "explanation" / "proof" / "dependencies.md"
 NO_PART_OF_IT = shutil.ignore_patterns(*(PROJECT / ".gitignore").read_text().replace("/", "").split(), ".git", ".ci")
 
 

@@ -129,7 +129,7 @@ def test_the_line_guards(row, build, monkeypatch):
 
 @pytest.mark.parametrize("file", ["asgi.py", "wsgi.py"])
 def test_the_lines_for_django_are_those_of_the_page_that_is_run(file):
-    assert f"\n{LINES[f'Django, {file}']}\n" in (ROOT / "docs" / "frameworks" / "django.md").read_text()
+    assert f"\n{LINES[f'Django, {file}']}\n" in (ROOT / "docs" / "how-to" / "django.md").read_text()
 
 
 def test_the_handler_reads_the_events():

@@ -53,7 +53,7 @@ def test_every_code_block_of_the_page_runs_and_does_what_it_shows(page):
 @pytest.mark.installs
 @pytest.mark.timeout(600)
 def test_getting_started_works_as_printed_in_a_fresh_virtual_environment():
-    result = run(DOCS / "getting-started.md", "--literally")
+    result = run(DOCS / "tutorial" / "getting-started.md", "--literally")
     assert result.returncode == 0, result.stderr
 
 

@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| (.+?) \| `(.+?)` \| ", (ROOT / "docs" / "proof" / "index.md").read_text("utf-8"), re.MULTILINE)
+PAGE = ROOT / "docs" / "explanation" / "proof" / "index.md"
+ROWS = re.findall(r"^\| (.+?) \| `(.+?)` \| ", PAGE.read_text("utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", [command for _, command in ROWS], ids=[claim for claim, _ in ROWS])

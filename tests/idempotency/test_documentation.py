@@ -1,4 +1,4 @@
-"""The code in docs/once-per-meeting.md does what the page says."""
+"""The code in docs/explanation/once-per-meeting.md does what the page says."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from once_per_meeting import SECRET, asgi_answer, asgi_application, succeeded
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
 
-PAGE = Path(__file__).parents[2] / "docs" / "once-per-meeting.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "once-per-meeting.md"
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
     python tests/mutation/score.py                  # all modules; exit status 0 if every survivor is known
     python tests/mutation/score.py keys signing     # these alone
-    python tests/mutation/score.py --page           # all modules, and writes docs/proof/mutation.md
+    python tests/mutation/score.py --page           # all modules, and writes docs/explanation/proof/mutation.md
 
 Each mutant runs against the test modules that `TESTS` names for it, in that order, until one fails. What survives
 must stand in equivalent.toml with the reason; what stands there must survive.
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
-PAGE = ROOT / "docs" / "proof" / "mutation.md"
+PAGE = ROOT / "docs" / "explanation" / "proof" / "mutation.md"
 
 PAGE_TEXT = """# Mutation testing
 
@@ -291,7 +291,7 @@ def _as_code(text: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Tells how many small faults in mg_middleware the tests find.")
     parser.add_argument("module", nargs="*", help="a module of mg_middleware, such as keys or idempotency.asgi")
-    parser.add_argument("--page", action="store_true", help="write the result to docs/proof/mutation.md")
+    parser.add_argument("--page", action="store_true", help="write the result to docs/explanation/proof/mutation.md")
     parser.add_argument("--workers", type=int, default=1, help="how many mutants are tried at once")
     arguments = parser.parse_args()
     if arguments.page and arguments.module:

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_meetgeek import CHECKS, TAMPERINGS
 
-PAGE = Path(__file__).parents[2] / "docs" / "testing-a-receiver.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-receiver.md"
 
 
 def test_the_list_of_checks_is_complete():

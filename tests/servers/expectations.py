@@ -1,7 +1,8 @@
 """What each server is expected to do with each case: the whole table, as data.
 
 An answer is written as its status and who gave it: the application, the guard, or the server by itself. Where a cell
-has several answers, each may be seen. `docs/what-your-server-does.md` shows this table; a test compares the two.
+has several answers, each may be seen. `docs/explanation/what-your-server-does.md` shows this table; a test compares the
+two.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from servers.expectations import CASES, DIFFERENCES, EXCHANGES
 from servers.programs import PROGRAMS
 from servers.table import differences, usual
 
-PAGE = Path(__file__).parents[2] / "docs" / "what-your-server-does.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "what-your-server-does.md"
 
 
 @pytest.mark.parametrize("table", [usual, differences], ids=lambda table: table.__name__)
