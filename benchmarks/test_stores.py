@@ -24,7 +24,7 @@ from measuring import Row, measure, repeat
 from verifications import snippet
 
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore
-from mg_middleware.events import SUCCEEDED, parse_event
+from mg_middleware.events import parse_event
 from mg_middleware.idempotency import store_key
 
 SECRET = b"made-up secret"
@@ -63,7 +63,7 @@ def sqlite_store(path, rows):
     filling = sqlite3.connect(path)
     filling.execute("PRAGMA synchronous = OFF")
     until = time.time() + 86_400
-    keys = sorted(store_key(None, "", str(number)) for number in range(rows))
+    keys = sorted(store_key(str(number), key_id="") for number in range(rows))
     filling.executemany("INSERT INTO deliveries VALUES (?, NULL, ?)", ((key, until) for key in keys))
     filling.commit()
     filling.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -74,14 +74,14 @@ def sqlite_store(path, rows):
 def memory_store(rows):
     store = MemoryStore(max_entries=rows + 10_000_000)
     for number in range(rows):
-        key = store_key(None, "", str(number))
+        key = store_key(str(number), key_id="")
         store.complete(key, store.claim(key).token)
     return store
 
 
 def new_deliveries(store):
     """Make a function that claims and completes a key that the store does not know, each time another."""
-    keys = [store_key(None, "new", str(number)) for number in range(500_000)]
+    keys = [store_key(str(number), key_id="new") for number in range(500_000)]
 
     def deliver():
         key = keys.pop()
@@ -124,7 +124,7 @@ MEETING = "00000000-0000-4000-8000-000000000001"
 # answer.
 PARTS = {
     "reading the event": lambda: partial(parse_event, BODY % 1),
-    "the key of its meeting": lambda: partial(store_key, None, SUCCEEDED, MEETING),
+    "the key of its meeting": lambda: partial(store_key, MEETING, key_id=""),
     "a claim, completed": lambda: new_deliveries(MemoryStore()),
 }
 

@@ -22,6 +22,8 @@ _HEXADECIMAL = b"0123456789abcdef"
 _LENGTH = 64
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+_FINGERPRINT_LABEL = b"mg-middleware: fingerprint of a key"
+_FINGERPRINT_LENGTH = 32  # hexadecimal digits
 
 
 def parse_signature(value: bytes) -> bytes | None:
@@ -54,10 +56,12 @@ class Key:
 
     Attributes:
         begin: gives a hash for one body, to be updated with its chunks.
+        fingerprint: 32 hexadecimal digits that tell this key from others. They are half of an HMAC of a fixed text, so
+            that they reveal no secret and are the signature of no body.
         key_id: the name.
     """
 
-    __slots__ = ("_begin_outer", "begin", "key_id")
+    __slots__ = ("_begin_outer", "begin", "fingerprint", "key_id")
 
     def __init__(self, secret: bytes, key_id: str | None = None) -> None:
         inner = sha256()
@@ -68,6 +72,9 @@ class Key:
         self.begin: Callable[[], HASH] = inner.copy
         self._begin_outer = sha256(padded.translate(_OUTER_PAD)).copy
         self.key_id: str | None = key_id
+        fingerprint = inner.copy()
+        fingerprint.update(_FINGERPRINT_LABEL)
+        self.fingerprint: str = self.signature(fingerprint)[:_FINGERPRINT_LENGTH]
 
     def signature(self, hashed: Any) -> str:  # noqa: ANN401 - see Keys
         """Finish the HMAC of a body.

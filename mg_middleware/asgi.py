@@ -121,10 +121,10 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
             await self._refuse(scope, send, SIGNATURE_MISMATCH, size)
             return
 
-        delivery = Delivery(chunks, received, key.key_id)
+        delivery = Delivery(chunks, received, key.key_id, key.fingerprint)
         app = self.app
         if self._once_per_meeting is not None:
-            admission = await self._once_per_meeting.admit(delivery, app)
+            admission = await self._once_per_meeting.admit(delivery, app, scope["method"])
             if isinstance(admission, Refusal):
                 await self._refuse(scope, send, admission, size, key.key_id)
                 return

@@ -29,14 +29,16 @@ class Delivery:
         chunks: the body, in the pieces in which it came.
         signature: the received signature, which matched: 64 lower-case hexadecimal digits.
         key_id: the name of the secret that matched, where the secrets have names.
+        key_fingerprint: tells the secret that matched from others, without revealing it.
     """
 
-    __slots__ = ("_chunks", "_event", "_key_id", "_signature")
+    __slots__ = ("_chunks", "_event", "_key_fingerprint", "_key_id", "_signature")
 
-    def __init__(self, chunks: list[bytes], signature: bytes, key_id: str | None) -> None:
+    def __init__(self, chunks: list[bytes], signature: bytes, key_id: str | None, key_fingerprint: str = "") -> None:
         self._chunks = chunks
         self._signature = signature
         self._key_id = key_id
+        self._key_fingerprint = key_fingerprint
         self._event: Event | None = None
 
     @property

@@ -85,11 +85,11 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         if key is None:
             return self._refuse(environ, start_response, SIGNATURE_MISMATCH, size)
 
-        delivery = Delivery(chunks, received, key.key_id)
+        delivery = Delivery(chunks, received, key.key_id, key.fingerprint)
         del chunks  # a report of the application's error may show what each frame holds
         app = self.app
         if self._once_per_meeting is not None:
-            admission = self._once_per_meeting.admit(delivery, app)
+            admission = self._once_per_meeting.admit(delivery, app, environ.get("REQUEST_METHOD", ""))
             if isinstance(admission, Refusal):
                 return self._refuse(environ, start_response, admission, size, key.key_id)
             app = admission

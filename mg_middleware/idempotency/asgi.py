@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware.idempotency.calls import StoreCalls, execution_of
-from mg_middleware.idempotency.decision import ClaimedDelivery, key_to_claim
+from mg_middleware.idempotency.decision import ClaimedDelivery
 from mg_middleware.idempotency.event_loop import EventLoopCalls
+from mg_middleware.idempotency.key import key_to_claim
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,19 +38,20 @@ class OncePerMeeting:
         self._waiting = EventLoopCalls(store, execution)
 
     async def admit(
-        self, delivery: Delivery, app: Callable[[Any, Any, Any], Awaitable[Any]]
+        self, delivery: Delivery, app: Callable[[Any, Any, Any], Awaitable[Any]], method: str
     ) -> Refusal | Callable[[Any, Any, Any], Awaitable[Any]]:
         """Decide on a verified delivery.
 
         Args:
             delivery: the delivery.
             app: the application.
+            method: the method of the request.
 
         Returns:
             The answer to a delivery that the application is not to see; else the application to run: the given one, or
             under a claim one that calls it and ends the claim.
         """
-        key = key_to_claim(delivery)
+        key = key_to_claim(delivery, method)
         if key is None:
             return app
         decision = await self._waiting.claim(key) if self._instant is None else self._instant.claim(key)

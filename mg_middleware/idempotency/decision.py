@@ -7,28 +7,15 @@ from math import ceil
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mg_middleware._refusals import Refusal
-from mg_middleware.events import SUCCEEDED, AnalysisSucceeded
-from mg_middleware.idempotency.key import store_key
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
 from mg_middleware.verdict import Outcome
 
 if TYPE_CHECKING:
-    from mg_middleware.delivery import Delivery
     from mg_middleware.idempotency.store import Claim
 
 Ending: TypeAlias = Literal["complete", "release"]
 
 _DUPLICATE = Refusal(Outcome.DUPLICATE, HTTPStatus.OK, "")
-
-
-def key_to_claim(delivery: Delivery) -> str | None:
-    """Tell under which key a delivery is remembered; `None` for an event that always reaches the application.
-
-    Args:
-        delivery: a verified delivery.
-    """
-    event = delivery.event
-    return store_key(delivery.key_id, SUCCEEDED, event.meeting_id) if isinstance(event, AnalysisSucceeded) else None
 
 
 def decide(claim: Claim) -> Refusal | ClaimedDelivery:

@@ -9,7 +9,8 @@ from werkzeug.wsgi import ClosingIterator
 
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.calls import StoreCalls, execution_of
-from mg_middleware.idempotency.decision import ClaimedDelivery, key_to_claim
+from mg_middleware.idempotency.decision import ClaimedDelivery
+from mg_middleware.idempotency.key import key_to_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,18 +41,19 @@ class OncePerMeeting:
             )
         self._calls = StoreCalls(store)
 
-    def admit(self, delivery: Delivery, app: WSGIApplication) -> Refusal | WSGIApplication:
+    def admit(self, delivery: Delivery, app: WSGIApplication, method: str) -> Refusal | WSGIApplication:
         """Decide on a verified delivery.
 
         Args:
             delivery: the delivery.
             app: the application.
+            method: the method of the request.
 
         Returns:
             The answer to a delivery that the application is not to see; else the application to run: the given one, or
             under a claim one that calls it and ends the claim.
         """
-        key = key_to_claim(delivery)
+        key = key_to_claim(delivery, method)
         if key is None:
             return app
         decision = self._calls.claim(key)

@@ -160,7 +160,7 @@ def test_a_chunked_request_that_the_server_does_not_end(heard):
 def test_duplicates_and_deliveries_in_progress(heard, protocol, store, tmp_path):
     verdicts = []
     store = MemoryStore() if store == "memory" else SQLiteStore(tmp_path / "meetings.db")
-    key = store_key("first", "File analyzed successfully", MEETING)
+    key = store_key(MEETING, key_id="first")
     guard = guard_of(protocol, idempotency_store=store, on_verdict=verdicts.append)
     protocol.ask(guard, REQUEST, heard)
     protocol.ask(guard, REQUEST, heard)

@@ -33,7 +33,7 @@ from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, stor
 
 pytestmark = pytest.mark.anyio
 
-KEY = store_key(None, "File analyzed successfully", "m-1")
+KEY = store_key("m-1", secret=SECRET)
 START = {"type": "http.response.start", "status": 200, "headers": []}
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 

@@ -407,14 +407,14 @@ def test_a_million_keys_are_claimed_as_fast_as_a_thousand(path):
         filling = sqlite3.connect(target)
         filling.execute("PRAGMA synchronous = OFF")
         until = time.time() + 86_400
-        keys = sorted(store_key(None, "", str(number)) for number in range(rows))
+        keys = sorted(store_key(str(number), key_id="") for number in range(rows))
         filling.executemany("INSERT INTO deliveries VALUES (?, NULL, ?)", ((key, until) for key in keys))
         filling.commit()
         filling.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         filling.close()
         times = []
         for number in range(400):
-            key = store_key(None, "new", str(number))
+            key = store_key(str(number), key_id="new")
             begun = time.perf_counter()
             complete(store, key)
             times.append(time.perf_counter() - begun)

@@ -1,12 +1,11 @@
 """What every store does."""
 
-import sys
-from math import inf, nan
+import hmac
 
 import pytest
-from once_per_meeting import SUCCEEDED
+from once_per_meeting import SECRET
 
-from mg_middleware import ConfigurationError
+from mg_middleware._verification import Key, parse_signature
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 
 
@@ -186,65 +185,43 @@ HOSTILE_MEETING_IDS = {
 
 @pytest.mark.parametrize("meeting_id", HOSTILE_MEETING_IDS.values(), ids=HOSTILE_MEETING_IDS.keys())
 def test_a_hostile_meeting_id_is_a_key_like_any_other(store, meeting_id):
-    key = store_key(None, SUCCEEDED, meeting_id)
+    key = store_key(meeting_id, secret=SECRET)
     assert len(key) == 64
     store.complete(key, store.claim(key).token)
     assert store.claim(key) == AlreadyComplete()
-    assert isinstance(store.claim(store_key(None, SUCCEEDED, meeting_id + "x")), Claimed)
+    assert isinstance(store.claim(store_key(meeting_id + "x", secret=SECRET)), Claimed)
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ((None, "m", "x"), ("", "m", "x")),
-        ((None, "m", "x"), ("-", "m", "x")),
-        (("a", "b", "x"), ("ab", "", "x")),
-        (("a", "1:b", "x"), ("a,1:1:b", "", "x")),
-        ((None, "m", "\ud83d\ude00"), (None, "m", "\U0001f600")),
-        ((None, "m", "a"), (None, "m", "a\0")),
+        ({"key_id": ""}, {"secret": SECRET}),
+        ({"key_id": "-"}, {"secret": SECRET}),
+        ({"secret": SECRET}, {"secret": SECRET + "x"}),
+        ({"key_id": "a", "message": "b"}, {"key_id": "ab", "message": ""}),
+        ({"key_id": "a", "message": "1:b"}, {"key_id": "a,1:1:b", "message": ""}),
+        ({"key_id": "a"}, {"key_id": "a", "meeting_id": "x\0"}),
+        ({"key_id": "a", "meeting_id": "\ud83d\ude00"}, {"key_id": "a", "meeting_id": "\U0001f600"}),
     ],
 )
 def test_different_deliveries_never_share_a_key(one, other):
-    assert store_key(*one) != store_key(*other)
+    assert store_key(**{"meeting_id": "x", **one}) != store_key(**{"meeting_id": "x", **other})
 
 
 def test_a_key_is_the_same_in_every_version():
     # A file or a server outlives the version that wrote into it.
-    assert store_key(None, SUCCEEDED, "m") == "c861c191cc8106a1203b8f0a7aa3bfd75d627b7de5ee182720d76645147d0c09"
-    assert store_key("tenant", SUCCEEDED, "m") == "6711f48b2c50dad42dd030fbda98aa350854e08567240fd2149be9ca31d46e0a"
+    assert store_key("m", secret=b"secret") == "0e797dd27b23c1adf6a7ea2007d638a30e545f86ebb5c3a9c1a6802dcce9c7cc"
+    assert store_key("m", key_id="tenant") == "6711f48b2c50dad42dd030fbda98aa350854e08567240fd2149be9ca31d46e0a"
 
 
-RANGE = f"must be more than 0 and at most {10**15} seconds, not"
-NUMBER = "must be a number of seconds, not"
-BAD_OPTIONS = {
-    "no lease": ({"lease": 0}, ConfigurationError, f"lease {RANGE} 0"),
-    "a negative lease": ({"lease": -1}, ConfigurationError, f"lease {RANGE} -1"),
-    "an endless lease": ({"lease": inf}, ConfigurationError, f"lease {RANGE} inf"),
-    "a lease that is no number": ({"lease": nan}, ConfigurationError, f"lease {RANGE} nan"),
-    "a lease of None": ({"lease": None}, TypeError, f"lease {NUMBER} NoneType"),
-    "a lease of text": ({"lease": "60"}, TypeError, f"lease {NUMBER} str"),
-    "no time to live": ({"ttl": 0}, ConfigurationError, f"ttl {RANGE} 0; None is for ever"),
-    "a time to live that no float holds": (
-        {"ttl": 10**400},
-        ConfigurationError,
-        f"ttl {RANGE} {10**400}; None is for ever",
-    ),
-    "a time to live that Redis cannot count": (
-        {"ttl": sys.maxsize},
-        ConfigurationError,
-        f"ttl {RANGE} {sys.maxsize}; None is for ever",
-    ),
-    "a time to live of True": ({"ttl": True}, TypeError, f"ttl {NUMBER} bool"),
-}
+@pytest.mark.parametrize("arguments", [{}, {"key_id": "name", "secret": SECRET}], ids=["neither", "both"])
+def test_a_key_belongs_to_a_named_secret_or_to_one_without_a_name(arguments):
+    with pytest.raises(TypeError, match="either key_id= or secret="):
+        store_key("m", **arguments)
 
 
-@pytest.mark.parametrize(("options", "error", "message"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
-def test_an_option_out_of_its_range_is_refused(store_kind, options, error, message):
-    with pytest.raises(error, match=f"^{message}$"):
-        store_kind.make(**options)
-
-
-@pytest.mark.parametrize("wrong", [0, float("inf")])
-def test_who_asks_for_no_end_is_told_how(store_kind, wrong):
-    with pytest.raises(ConfigurationError, match=r"ttl .*; None is for ever"):
-        store_kind.make(ttl=wrong)
+def test_a_fingerprint_reveals_no_signature():
+    key = Key(b"secret")
+    fingerprint = hmac.new(b"secret", b"mg-middleware: fingerprint of a key", "sha256").hexdigest()[:32]
+    assert key.fingerprint == fingerprint
+    assert parse_signature(key.fingerprint.encode()) is None

@@ -10,7 +10,7 @@ from once_per_meeting import SECRET, CoroutineStore, succeeded, wsgi_answer, wsg
 from mg_middleware import ConfigurationError, MeetGeekWSGIMiddleware, MemoryStore, RedisStore, delivery_of
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 
-KEY = store_key(None, "File analyzed successfully", "m-1")
+KEY = store_key("m-1", secret=SECRET)
 OK = ("200 OK", [("Content-Type", "text/plain")])
 
 
