@@ -10,50 +10,44 @@ What a block is decides how it is run:
   `...` stands for anything. A server runs until the next one starts or the page ends. Port 8000 is replaced by a free
   one. Commands that install are only checked for the names of what they install, unless the page is run `--literally`:
   then they are run as well, in a fresh virtual environment.
-- `text` is what a reader sees: the next hidden block must compare it with the real thing, under the name `shown`.
+- `text` is what a reader sees: a step compares `page.shown` with the real thing. Without a step, the running server
+  must have printed it.
 - `ini`, `nginx`, `toml` and `yaml` are parsed, and written to a file where they have a caption.
 - Directives of Sphinx are run by the build of the site.
-- A hidden block, a comment that begins with `invisible-code-block: python`, holds the checks. `check(app)` and
-  `deliver(app)` are there for it.
 
-All else is an error.
+All else is an error. What is checked besides is in the steps of the page: see `steps.py`.
 """
 
-import asyncio
-import hashlib
-import hmac
-import importlib
-import inspect
 import os
 import re
+import runpy
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
 from configparser import ConfigParser
-from contextlib import ExitStack, closing, redirect_stdout, suppress
+from contextlib import ExitStack, suppress
 from importlib.metadata import distribution
-from io import StringIO
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import crossplane
-import httpx
 import yaml
 from packaging.requirements import Requirement
+from steps import SECRET, STEPS, Step, check, deliver, free_port, listens, sign
 from sybil import Document, Region
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, FencedCodeBlockLexer
 from sybil.parsers.myst.lexers import DirectiveLexer
 from sybil.region import Lexeme
-from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 ROOT = Path(__file__).parents[2]
-SECRET = "a secret made up for the documentation"
+DOCS = ROOT / "docs"
+STEPS_OF_PAGES = Path(__file__).with_name("pages")
 SERVERS = ("flask run", "gunicorn", "hypercorn", "mg-middleware serve", "uvicorn", "waitress-serve")
 PREPARATIONS = ("python3 -m venv", ". .venv/bin/activate", "pip install")
 DIRECTIVES = {"automodule", "autoclass", "autoexception", "autofunction", "eval-rst", "image", "include", "toctree"}
@@ -74,6 +68,8 @@ class Page:
         self.files: set[Path] = set()
         self.commands: list[str] = []
         self.unchecked = ""
+        self.steps: list[Step] = []
+        self.names = SimpleNamespace()
         self.server: int | None = None
         self.log = folder / ".server.log"
         environment = {
@@ -115,12 +111,36 @@ class Page:
         """Run one block; what is wrong with it, if anything."""
         kind, caption, source = example.parsed
         if kind == "hidden":
-            example.namespace["shown"] = self.unchecked
             if "shown" in source:
-                self.unchecked = ""
+                example.namespace["shown"] = self.shown
             run_python(example, source)
             return None
         self.ran += 1
+        self.names = SimpleNamespace(**example.namespace)
+        steps = [step for step in STEPS if step.belongs_to(caption, source)]
+        self.steps += steps
+        for step in steps:
+            if step.is_before:
+                step.function(self)
+        fault = self.run_block(example, kind, caption, source)
+        if fault is not None:
+            return fault
+        self.names = SimpleNamespace(**example.namespace)
+        for step in steps:
+            if not step.is_before:
+                step.function(self)
+        if self.unchecked and self.server is not None:
+            self.check_log(self.shown)
+        return None
+
+    @property
+    def shown(self) -> str:
+        """The text block, for the step that checks it."""
+        text, self.unchecked = self.unchecked, ""
+        return text
+
+    def run_block(self, example, kind: str, caption: str | None, source: str) -> str | None:
+        """Run one block by itself; what is wrong with it, if anything."""
         if self.unchecked:
             return f"nothing has checked what is shown above:\n{self.unchecked}"
         if caption is not None:
@@ -152,7 +172,7 @@ class Page:
             self.files.add(file)
 
     def show(self, source: str) -> None:
-        """Keep what the page shows for the block that checks it."""
+        """Keep what the page shows for the step that checks it."""
         self.unchecked = source
 
     def run_console(self, source: str) -> str | None:
@@ -183,7 +203,7 @@ class Page:
         lines = []
         for line in self.shell.stdout:
             if line.startswith(DONE):
-                return self.shown("".join(lines)), line.removeprefix(DONE).strip()
+                return self.neutral("".join(lines)), line.removeprefix(DONE).strip()
             lines.append(line)
         raise RuntimeError(f"the shell ended in {command}")
 
@@ -201,7 +221,7 @@ class Page:
 
     def has_logged(self, expected: str) -> bool:
         """Tell whether the server has printed these lines, perhaps among others."""
-        return not expected or matches(f"...{expected}...", self.shown(self.log.read_text(encoding="utf-8")))
+        return not expected or matches(f"...{expected}...", self.neutral(self.log.read_text(encoding="utf-8")))
 
     def check_log(self, expected: str) -> None:
         """Wait until the server has printed these lines."""
@@ -226,7 +246,7 @@ class Page:
         text = text.replace("/path/to/checkout", str(ROOT)).replace("/var/lib/receiver", str(self.folder))
         return re.sub(r"\b8000\b", str(self.port), text)
 
-    def shown(self, text: str) -> str:
+    def neutral(self, text: str) -> str:
         """Take out what differs on this machine."""
         return re.sub(rf"\b{self.port}\b", "8000", text).replace(str(ROOT), "/path/to/checkout")
 
@@ -255,6 +275,8 @@ class Page:
         """Stop everything, and look for what no block has run."""
         self.stop()
         assert not self.unchecked, f"nothing has checked what is shown:\n{self.unchecked}"
+        for step in STEPS:
+            assert self.steps.count(step) == 1, f"{self.steps.count(step)} blocks, not one: {step}"
         loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
         for file in self.files:
             compiled = any((file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"))
@@ -327,75 +349,6 @@ def parse_nginx(source: str) -> str | None:
     return "\n".join(error["error"] for error in crossplane.parse(str(file), strict=True)["errors"]) or None
 
 
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def listens(port: int) -> bool:
-    """Tell whether somebody listens on the port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def sign(body: bytes, secret: str = SECRET) -> str:
-    """Sign as MeetGeek does; on purpose without the package."""
-    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-
-
-def deliver(app, *, path="/webhooks/meetgeek", body=b"{}", signature=None, method="POST", headers=()) -> httpx.Response:
-    """Send one request to an application, or to one that is named as for a server; signed if nothing else is said.
-
-    An empty signature is left out.
-    """
-    if isinstance(app, str):
-        module, _, name = app.partition(":")
-        app = getattr(importlib.import_module(module), name)
-    signature = sign(body) if signature is None else signature
-    fields = {"content-type": "application/json", **dict(headers)} | (
-        {"x-mg-signature": signature} if signature else {}
-    )
-    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__):
-        return asyncio.run(_deliver(app, method, path, body, fields))
-    builder = EnvironBuilder(method=method, path=path, data=body, headers=fields)
-    builder.environ_base = {"REMOTE_ADDR": "127.0.0.1"}
-    with closing(builder):
-        content, status, answered = run_wsgi_app(app, builder.get_environ(), buffered=True)
-    return httpx.Response(int(status.split()[0]), headers=list(answered), content=b"".join(content))
-
-
-async def _deliver(app, method, path, body, fields) -> httpx.Response:
-    fields = {name: value.encode("latin-1") for name, value in fields.items()}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
-        return await client.request(method, path, content=body, headers=fields)
-
-
-def check(app, *, path="/webhooks/meetgeek") -> None:
-    """Check that an application processes what is genuine, acknowledges it, and refuses what is forged.
-
-    Its handler must print the meeting's id, or something with the word "failed".
-    """
-    meeting = b'{"message": "File analyzed successfully", "meeting_id": "b7a4e9d0-6c0f-4c38-9a57-d1f0c4a3e2b6"}'
-    failure = b'{"message": "File analyzed failed"}'
-    with redirect_stdout(StringIO()) as printed:
-        refused = [
-            deliver(app, path=path, body=meeting, signature=""),
-            deliver(app, path=path, body=meeting, signature=sign(meeting, "another secret")),
-            deliver(app, path=path, body=meeting + b" ", signature=sign(meeting)),
-            deliver(app, path=path, body=meeting, signature="é" * 64),
-            deliver(app, path=path, body=meeting, signature=sign(meeting).upper()),
-        ]
-    assert [answer.status_code for answer in refused] == [401] * len(refused), refused
-    assert printed.getvalue() == "", f"a forged delivery was processed: {printed.getvalue()}"
-    for body, sign_of_processing in ((meeting, "b7a4e9d0-6c0f-4c38-9a57-d1f0c4a3e2b6"), (failure, "failed")):
-        with redirect_stdout(StringIO()) as printed:
-            answer = deliver(app, path=path, body=body)
-        assert (answer.status_code, answer.content) == (200, b""), (answer, answer.content)
-        assert printed.getvalue().count(sign_of_processing) == 1, f"processed: {printed.getvalue()!r}"
-
-
 def main() -> None:
     """Run the page that the command line names."""
     path = Path(sys.argv[1]).resolve()
@@ -408,6 +361,9 @@ def main() -> None:
         document = Document.parse(str(path), parse)
         document.namespace.update(page=page, check_log=page.check_log, redis_url=page.redis_url)
         document.namespace.update(check=check, deliver=deliver, sign=sign, SECRET=SECRET)
+        steps = STEPS_OF_PAGES / path.relative_to(DOCS).with_suffix(".py") if path.is_relative_to(DOCS) else None
+        if steps is not None and steps.exists():
+            runpy.run_path(str(steps))
         for example in document.examples():
             example.evaluate()
         page.end()
