@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mg_middleware.delivery import Delivery, delivery_of
     from mg_middleware.errors import ConfigurationError
     from mg_middleware.events import AnalysisFailed, AnalysisSucceeded, UnknownEvent
+    from mg_middleware.explanation import Explanation, explain_mismatch
     from mg_middleware.idempotency.stores.memory import MemoryStore
     from mg_middleware.idempotency.stores.redis import RedisStore
     from mg_middleware.idempotency.stores.sqlite import SQLiteStore
@@ -27,6 +28,7 @@ __all__ = [
     "AnalysisSucceeded",
     "ConfigurationError",
     "Delivery",
+    "Explanation",
     "MeetGeekASGIMiddleware",
     "MeetGeekWSGIMiddleware",
     "MemoryStore",
@@ -36,6 +38,7 @@ __all__ = [
     "UnknownEvent",
     "Verdict",
     "delivery_of",
+    "explain_mismatch",
     "sign",
     "verify",
 ]
@@ -45,6 +48,7 @@ _MODULES = {
     "AnalysisSucceeded": "events",
     "ConfigurationError": "errors",
     "Delivery": "delivery",
+    "Explanation": "explanation",
     "MeetGeekASGIMiddleware": "asgi",
     "MeetGeekWSGIMiddleware": "wsgi",
     "MemoryStore": "idempotency.stores.memory",
@@ -54,6 +58,7 @@ _MODULES = {
     "UnknownEvent": "events",
     "Verdict": "verdict",
     "delivery_of": "delivery",
+    "explain_mismatch": "explanation",
     "sign": "webhook",
     "verify": "webhook",
 }

@@ -24,6 +24,7 @@ from mg_middleware import (
     AnalysisSucceeded,
     ConfigurationError,
     Delivery,
+    Explanation,
     MeetGeekASGIMiddleware,
     MeetGeekWSGIMiddleware,
     MemoryStore,
@@ -33,6 +34,7 @@ from mg_middleware import (
     UnknownEvent,
     Verdict,
     delivery_of,
+    explain_mismatch,
     sign,
     verify,
 )
@@ -168,6 +170,9 @@ assert_type(sign("whsec", b"body"), str)
 assert_type(verify({"tenant": "whsec"}, b"body", None), bool)
 assert_type(verify("whsec", b"body", "a value of any type"), bool)
 assert_type(mg_middleware.sign(b"whsec", b""), str)
+assert_type(explain_mismatch("whsec", b"body", "a value of any type"), list[Explanation])
+for explanation in explain_mismatch({"tenant": ["whsec", b"whsec"]}, b"body", None):
+    assert_type(explanation.cause + explanation.sentence + explanation.remedy, str)
 error: ValueError = ConfigurationError()
 
 
