@@ -1,0 +1,10 @@
+from steps import after, check
+
+
+@after(file="app.py")
+def genuine_deliveries_are_processed_and_forgeries_refused(page):
+    check("app:app")
+    from app import app
+    from litestar import Litestar
+
+    assert isinstance(app.app, Litestar)
