@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_meetgeek.checks import CHECKS
-    from pytest_meetgeek.examination import Check
+    from pytest_meetgeek.checks.catalogue import CHECKS
+    from pytest_meetgeek.checks.context import Check
     from pytest_meetgeek.forgeries import TAMPERINGS, Tampering
     from pytest_meetgeek.meetgeek import DeliveryRecord, MeetGeek
     from pytest_meetgeek.receiver import Receiver
@@ -27,9 +27,9 @@ __all__ = [
 
 # pytest imports this package in every run of everyone who installed it: nothing is loaded unasked (PEP 562).
 _HOMES = {
-    "CHECKS": "checks",
+    "CHECKS": "checks.catalogue",
     "TAMPERINGS": "forgeries",
-    "Check": "examination",
+    "Check": "checks.context",
     "DeliveryRecord": "meetgeek",
     "MeetGeek": "meetgeek",
     "Receiver": "receiver",

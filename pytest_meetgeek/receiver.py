@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
-from pytest_meetgeek.asgi_driver import AsgiSession, inside_trio
-from pytest_meetgeek.url_driver import check_url, send_url
-from pytest_meetgeek.wsgi_driver import send_wsgi
+from pytest_meetgeek.drivers.asgi import AsgiSession, inside_trio
+from pytest_meetgeek.drivers.url import check_url, send_url
+from pytest_meetgeek.drivers.wsgi import send_wsgi
 
 if TYPE_CHECKING:
     from types import TracebackType

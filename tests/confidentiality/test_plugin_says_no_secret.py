@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from searching import SECRET, listening, spellings
 
 from pytest_meetgeek import CHECKS, TAMPERINGS, DeliveryRecord, MeetGeek, Receiver, Response, Spy
-from pytest_meetgeek.examination import Examination, examine
-from pytest_meetgeek.settings import ConfidentialText
+from pytest_meetgeek.checks.context import Examination, examine
+from pytest_meetgeek.plugin.settings import ConfidentialText
 
 MEETGEEK = MeetGeek(SECRET, seed="a test")
 

@@ -15,8 +15,8 @@ import pytest
 from plugin_receivers import SECRET, WRONG, Right
 
 from pytest_meetgeek import CHECKS, MeetGeek, Receiver, Spy
-from pytest_meetgeek.examination import Examination, Memory, examine
-from pytest_meetgeek.unset_secret import UnsetSecret
+from pytest_meetgeek.checks.context import Examination, Memory, examine
+from pytest_meetgeek.checks.unset_secret import UnsetSecret
 
 # How many checks find something, where it is not just the ones that must.
 FINDINGS = {
@@ -168,7 +168,7 @@ def test_an_app_that_is_open_without_its_secret_is_caught(app, verdict, tmp_path
 def test_an_app_that_does_not_start_passes_only_where_it_says_no(statement, verdict, reason, tmp_path, monkeypatch):
     tmp_path.joinpath("plugin_closed_app.py").write_text(f"import os, sys, time\n{statement}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("pytest_meetgeek.unset_secret._PATIENCE", 3 if "sleep" in statement else 60)
+    monkeypatch.setattr("pytest_meetgeek.checks.unset_secret._PATIENCE", 3 if "sleep" in statement else 60)
     unset_secret = UnsetSecret("plugin_closed_app:app", "SHOP_SECRET", "/", "auto")
     finding = examine(
         CHECKS["cfg.unset-secret"],

@@ -9,7 +9,7 @@ import trio
 from plugin_receivers import Right
 
 from pytest_meetgeek import MeetGeek, Receiver, Response, Spy
-from pytest_meetgeek.asgi_driver import LifespanError
+from pytest_meetgeek.drivers.asgi import LifespanError
 
 SECRET = "a-shared-secret"
 MEETGEEK = MeetGeek(SECRET, seed="x")

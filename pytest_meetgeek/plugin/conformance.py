@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_meetgeek import settings
-from pytest_meetgeek.asgi_driver import LifespanError
-from pytest_meetgeek.checks import CHECKS
-from pytest_meetgeek.examination import Examination, Finding, Memory, examine
+from pytest_meetgeek.checks.catalogue import CHECKS
+from pytest_meetgeek.checks.context import Examination, Finding, Memory, examine
+from pytest_meetgeek.checks.unset_secret import UnsetSecret
+from pytest_meetgeek.drivers.asgi import LifespanError
 from pytest_meetgeek.forgeries import TAMPERINGS
 from pytest_meetgeek.nearest import did_you_mean
-from pytest_meetgeek.plugin import item_of, report_problem
+from pytest_meetgeek.plugin import item_of, report_problem, settings
 from pytest_meetgeek.receiver import Receiver
-from pytest_meetgeek.unset_secret import UnsetSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ def collect_suite(session: pytest.Session) -> list[pytest.Item]:
     Args:
         session: The run.
     """
-    path = Path(__file__).with_name("suite.py")
+    path = Path(__file__).parents[1] / "suite.py"
     # pytest leaves the arguments of from_parent open.
     make = cast("Callable[..., pytest.Module]", getattr(ConformanceModule, "from_parent"))  # noqa: B009
     module = make(session, path=path, nodeid="meetgeek", name="meetgeek")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_meetgeek.meetgeek import MeetGeek
+    from pytest_meetgeek.plugin.reporting import Results
     from pytest_meetgeek.receiver import Receiver
-    from pytest_meetgeek.reporting import Results
     from pytest_meetgeek.request import WebhookRequest
     from pytest_meetgeek.spy import Spy
 
@@ -86,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if any(config.getoption(name) for name in given) or any(
         config.getini(name) for name in (*_INI_TEXTS, "meetgeek_deviations")
     ):
-        from pytest_meetgeek.settings import check_settings
+        from pytest_meetgeek.plugin.settings import check_settings
 
         check_settings(config)
 
@@ -98,7 +98,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         _report(session.config)
     # xdist's controller has checked it already; of an error in a worker it would learn only that the worker died.
     if session.config.getoption("meetgeek_app") and not hasattr(session.config, "workerinput"):
-        from pytest_meetgeek.settings import check_targets
+        from pytest_meetgeek.plugin.settings import check_targets
 
         check_targets(session.config)
 
@@ -106,12 +106,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once for each check, or once for each tampering."""
     if "meetgeek_check" in metafunc.fixturenames:
-        from pytest_meetgeek.conformance import parametrize_checks
+        from pytest_meetgeek.plugin.conformance import parametrize_checks
 
         _report(metafunc.config)
         parametrize_checks(metafunc)
     if "meetgeek_tampered" in metafunc.fixturenames:
-        from pytest_meetgeek.conformance import parametrize_tamperings
+        from pytest_meetgeek.plugin.conformance import parametrize_tamperings
 
         parametrize_tamperings(metafunc)
 
@@ -128,7 +128,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the conformance suite, before -k, -m and --lf select."""
     if config.getoption("meetgeek_app"):
-        from pytest_meetgeek.conformance import collect_suite
+        from pytest_meetgeek.plugin.conformance import collect_suite
 
         items += collect_suite(session)
     problems = config.stash.get(_PROBLEMS, None)
@@ -143,7 +143,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     arguments: dict[str, Any] = getattr(item, "funcargs", None) or {}
     secret = arguments.get("meetgeek_secret")
     if secret:
-        from pytest_meetgeek.reporting import hide_secret
+        from pytest_meetgeek.plugin.reporting import hide_secret
 
         hide_secret(outcome.get_result(), secret)
 
@@ -198,7 +198,7 @@ class _Reporter:
 
     def _loaded(self) -> Results:
         if self._results is None:
-            from pytest_meetgeek.reporting import Results
+            from pytest_meetgeek.plugin.reporting import Results
 
             self._results = Results()
         return self._results
@@ -219,7 +219,7 @@ def meetgeek_secret(pytestconfig: pytest.Config) -> str | bytes:
 
     Override it where the receiver under test has another one.
     """
-    from pytest_meetgeek.settings import find_secret
+    from pytest_meetgeek.plugin.settings import find_secret
 
     return find_secret(pytestconfig)
 
@@ -250,7 +250,7 @@ def meetgeek_app(pytestconfig: pytest.Config) -> object:
 
     From --meetgeek-app or the ini meetgeek_app; or override it, at any scope.
     """
-    from pytest_meetgeek.settings import load_app
+    from pytest_meetgeek.plugin.settings import load_app
 
     return load_app(pytestconfig)
 
@@ -265,7 +265,7 @@ def meetgeek_path(pytestconfig: pytest.Config) -> str:
 @pytest.fixture
 def meetgeek_receiver(request: pytest.FixtureRequest, meetgeek_app: object, meetgeek_path: str) -> Iterator[Receiver]:
     """The receiver, driven in this process: its lifespan starts with the first request and stops with the test."""
-    from pytest_meetgeek.conformance import run_receiver
+    from pytest_meetgeek.plugin.conformance import run_receiver
 
     yield from run_receiver(request, meetgeek_app, meetgeek_path)
 
@@ -273,7 +273,7 @@ def meetgeek_receiver(request: pytest.FixtureRequest, meetgeek_app: object, meet
 @pytest.fixture
 def meetgeek_spy(pytestconfig: pytest.Config) -> Iterator[Spy]:
     """Counts the runs of your own function, and lets them through: --meetgeek-handler, or its method watch."""
-    from pytest_meetgeek.settings import watching_spy
+    from pytest_meetgeek.plugin.settings import watching_spy
 
     spy = watching_spy(pytestconfig)
     yield spy
@@ -285,6 +285,6 @@ def meetgeek_check(
     request: pytest.FixtureRequest, meetgeek: MeetGeek, meetgeek_spy: Spy, meetgeek_receiver: Receiver
 ) -> Iterator[Callable[[], None]]:
     """One check of the conformance suite; a test that calls it runs once for each check."""
-    from pytest_meetgeek.conformance import offer_check
+    from pytest_meetgeek.plugin.conformance import offer_check
 
     yield from offer_check(request, meetgeek, meetgeek_spy, meetgeek_receiver)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pytest_meetgeek.checks import CHECKS
+from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.forgeries import TEST_SECRET
 from pytest_meetgeek.request import to_key
 from pytest_meetgeek.response import blot_out, spellings

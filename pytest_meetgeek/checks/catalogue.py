@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from pytest_meetgeek.asgi_driver import background
-from pytest_meetgeek.examination import AFTERMATH, NO_HANDLER, Check, Examination, Violation
+from pytest_meetgeek.checks.context import AFTERMATH, NO_HANDLER, Check, Examination, Violation
+from pytest_meetgeek.drivers.asgi import background
 from pytest_meetgeek.forgeries import TAMPERINGS, Level, Tampering
 from pytest_meetgeek.meetgeek import SUCCEEDED
 from pytest_meetgeek.request import WebhookRequest

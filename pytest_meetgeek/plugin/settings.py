@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_meetgeek.checks import CHECKS
+from pytest_meetgeek.checks.catalogue import CHECKS
+from pytest_meetgeek.drivers.url import check_url
 from pytest_meetgeek.forgeries import TEST_SECRET
 from pytest_meetgeek.nearest import did_you_mean
 from pytest_meetgeek.spy import Spy
 from pytest_meetgeek.targets import TargetError, load
-from pytest_meetgeek.url_driver import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pytest_meetgeek.examination import Check
+    from pytest_meetgeek.checks.context import Check
     from pytest_meetgeek.receiver import Interface
 
 NO_APP = (

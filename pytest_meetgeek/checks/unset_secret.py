@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_meetgeek.asgi_driver import LifespanError
-from pytest_meetgeek.examination import NotExaminedError
+from pytest_meetgeek.checks.context import NotExaminedError
+from pytest_meetgeek.drivers.asgi import LifespanError
 from pytest_meetgeek.receiver import Interface, Receiver
 from pytest_meetgeek.request import WebhookRequest
 from pytest_meetgeek.response import Response

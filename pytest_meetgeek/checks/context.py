@@ -13,10 +13,10 @@ from pytest_meetgeek.spy import Spy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_meetgeek.checks.unset_secret import UnsetSecret
     from pytest_meetgeek.meetgeek import MeetGeek
     from pytest_meetgeek.receiver import Receiver
     from pytest_meetgeek.request import WebhookRequest
-    from pytest_meetgeek.unset_secret import UnsetSecret
 
 Verdict = Literal["passed", "failed", "skipped"]
 NO_ANSWER = 0
