@@ -6,9 +6,9 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from plugin_findings import findings
 from plugin_frameworks import run_alone
 from plugin_receivers import SECRET
-from test_mutation_matrix import findings
 
 from mg_middleware import (
     AnalysisSucceeded,
@@ -18,7 +18,7 @@ from mg_middleware import (
     delivery_of,
 )
 
-APPLICATIONS = Path(__file__).parents[1] / "frameworks" / "applications"
+APPLICATIONS = Path(__file__).parents[2] / "frameworks" / "applications"
 PATH = "/webhooks/meetgeek"
 GUARDS = {"asgi": MeetGeekASGIMiddleware, "wsgi": MeetGeekWSGIMiddleware}
 

@@ -12,6 +12,7 @@ from itertools import chain
 
 import plugin_shop
 import pytest
+from plugin_findings import failed, findings
 from plugin_receivers import SECRET, WRONG, Right
 
 from pytest_meetgeek import CHECKS, MeetGeek, Receiver, Spy
@@ -86,24 +87,6 @@ OPEN_WITHOUT_A_SECRET = """
         else:
             await fallback(scope, receive, send)
 """
-
-
-def findings(app, interface="auto", handlers=None, path="/"):
-    """Run the suite as the plugin does: one life of the app, a spy for each check, one memory."""
-    memory = Memory()
-    found = {}
-    with Receiver(app, path=path, interface=interface, timeout=0.5) as receiver:
-        for check in CHECKS.values():
-            spy = Spy()
-            if handlers is not None:
-                handlers.handler = spy
-            meetgeek = MeetGeek(SECRET, seed=check.id)
-            found[check.id] = examine(check, Examination(meetgeek, receiver, spy, memory))
-    return found
-
-
-def failed(found):
-    return {check_id for check_id, finding in found.items() if finding.verdict == "failed"}
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+from pathlib import Path
 from xml.etree.ElementTree import parse
 
 import pytest
@@ -58,7 +59,7 @@ def test_the_failure_text(run):
         "  required: HTTP 200",
         "  received: HTTP 500, 21 bytes of body: 'Internal Server Error'",
         "    the app raised KeyError: 'meeting_id'",
-        f"    at {__file__.replace('test_plugin_output', 'plugin_shop')}:LINE",
+        f"    at {Path(__file__).parents[1] / 'plugin_shop.py'}:LINE",
         "  why:      event['meeting_id'] raises KeyError: a 500, retried",
     ]
     result.stdout.fnmatch_lines(["  MUST   ack.failed", "FAILED meetgeek::test_receiver?ack.failed? *"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGES = ("mg_middleware", "pytest_meetgeek")
 
 # Other plugins cost more than this one: left out, they do not hide it.

@@ -1,0 +1,24 @@
+"""Runs the whole suite over one receiver, without pytest."""
+
+from plugin_receivers import SECRET
+
+from pytest_meetgeek import CHECKS, MeetGeek, Receiver, Spy
+from pytest_meetgeek.checks.context import Examination, Memory, examine
+
+
+def findings(app, interface="auto", handlers=None, path="/"):
+    """Run the suite as the plugin does: one life of the app, a spy for each check, one memory."""
+    memory = Memory()
+    found = {}
+    with Receiver(app, path=path, interface=interface, timeout=0.5) as receiver:
+        for check in CHECKS.values():
+            spy = Spy()
+            if handlers is not None:
+                handlers.handler = spy
+            meetgeek = MeetGeek(SECRET, seed=check.id)
+            found[check.id] = examine(check, Examination(meetgeek, receiver, spy, memory))
+    return found
+
+
+def failed(found):
+    return {check_id for check_id, finding in found.items() if finding.verdict == "failed"}
