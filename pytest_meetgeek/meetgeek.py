@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_meetgeek.drivers.asgi import background
+from pytest_meetgeek.drivers.event_loop import background
 from pytest_meetgeek.forgeries import TAMPERINGS, forge
 from pytest_meetgeek.receiver import Receiver, Send, refuse_in_async_code
 from pytest_meetgeek.request import SIGNATURE_HEADER, WebhookRequest, keyed_digest, to_key

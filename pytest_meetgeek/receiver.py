@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
-from pytest_meetgeek.drivers.asgi import AsgiSession, inside_trio
+from pytest_meetgeek.drivers.asgi import AsgiSession
+from pytest_meetgeek.drivers.event_loop import inside_trio
 from pytest_meetgeek.drivers.url import check_url, send_url
 from pytest_meetgeek.drivers.wsgi import send_wsgi
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from pytest_meetgeek.checks.context import AFTERMATH, NO_HANDLER, Check, Examination, Violation
-from pytest_meetgeek.drivers.asgi import background
+from pytest_meetgeek.drivers.event_loop import background
 from pytest_meetgeek.forgeries import TAMPERINGS, Level, Tampering
 from pytest_meetgeek.meetgeek import SUCCEEDED
 from pytest_meetgeek.request import WebhookRequest
