@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_meetgeek.checks.catalogue import CHECKS
-    from pytest_meetgeek.checks.context import Check
-    from pytest_meetgeek.forgeries import TAMPERINGS, Tampering
+    from pytest_meetgeek.checks.check import Check
+    from pytest_meetgeek.forgeries import FORGERIES, Forgery
     from pytest_meetgeek.meetgeek import DeliveryRecord, MeetGeek
     from pytest_meetgeek.receiver import Receiver
     from pytest_meetgeek.request import WebhookRequest
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKS",
-    "TAMPERINGS",
+    "FORGERIES",
     "Check",
     "DeliveryRecord",
+    "Forgery",
     "MeetGeek",
     "Receiver",
     "Response",
     "Spy",
-    "Tampering",
     "WebhookRequest",
 ]
 
 # pytest imports this package in every run of everyone who installed it: nothing is loaded unasked (PEP 562).
 _HOMES = {
     "CHECKS": "checks.catalogue",
-    "TAMPERINGS": "forgeries",
-    "Check": "checks.context",
+    "FORGERIES": "forgeries",
+    "Check": "checks.check",
     "DeliveryRecord": "meetgeek",
     "MeetGeek": "meetgeek",
     "Receiver": "receiver",
     "Response": "response",
     "Spy": "spy",
-    "Tampering": "forgeries",
+    "Forgery": "forgeries",
     "WebhookRequest": "request",
 }
 

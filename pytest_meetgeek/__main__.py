@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     send.add_argument("--to", required=True, metavar="URL", help="the receiver")
     send.add_argument("--event", choices=["success", "failed"], default="success", help="what to tell (success)")
-    send.add_argument("--tamper", metavar="ID", help="forge the request, such as by one-bit: a key of TAMPERINGS")
+    send.add_argument("--forge", metavar="ID", help="forge the request, such as by one-bit: a key of FORGERIES")
     send.add_argument(
         "--meetgeek-secret-env", metavar="NAME", help=f"the variable that holds the shared secret (else {TEST_SECRET})"
     )
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     meetgeek = MeetGeek(secret, seed=str(uuid4()))
     try:
         request = meetgeek.failed() if options.event == "failed" else meetgeek.analyzed()
-        if options.tamper is not None:
-            request = meetgeek.tampered(options.tamper, request)
+        if options.forge is not None:
+            request = meetgeek.forged(options.forge, request)
         receiver = Receiver(options.to, allow_hosts=options.meetgeek_allow_host)
     except (LookupError, ValueError) as error:
         parser.error(str(error.args[0]))

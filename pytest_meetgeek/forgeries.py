@@ -29,7 +29,7 @@ _DOCUMENTED_FAILURE = b'{"message": "File analyzed failed"}'
 
 
 @dataclass(frozen=True)
-class Tampering:
+class Forgery:
     """One way to forge a request.
 
     Not for genuine requests: `MeetGeek.raw` signs any bytes.
@@ -53,7 +53,7 @@ class Tampering:
         """Tell whether a status is a right refusal.
 
         Args:
-            status: The HTTP status of the answer.
+            status: The HTTP status of the response.
         """
         if self.any_client_error:
             return _FIRST_ERROR <= status < _FIRST_SERVER_ERROR
@@ -145,153 +145,149 @@ def _base64(signature: str) -> str:
 
 
 _CATALOGUE = (
-    Tampering(
-        "missing", "MUST", "the check is skipped when the header is absent", lambda base, _: base.with_signature()
-    ),
-    Tampering(
+    Forgery("missing", "MUST", "the check is skipped when the header is absent", lambda base, _: base.with_signature()),
+    Forgery(
         "empty", "MUST", "an empty header counts as no header, and no header as no check", _signed_as(lambda _: "")
     ),
-    Tampering(
+    Forgery(
         "blank", "MUST", "the header is stripped to nothing, and nothing is not checked", _signed_as(lambda _: "   ")
     ),
-    Tampering("other-header", "MUST", "another provider's header is accepted as well", _other_header),
-    Tampering(
+    Forgery("other-header", "MUST", "another provider's header is accepted as well", _other_header),
+    Forgery(
         "wrong-secret",
         "MUST",
         "the MAC is computed but its result not used",
         lambda base, key: base.with_signature(keyed_digest(b"not-" + key, base.body).hex()),
     ),
-    Tampering("empty-secret", "MUST", 'os.environ.get("SECRET", "") signs with an empty key', _keyed_with(b"", b" ")),
-    Tampering(
+    Forgery("empty-secret", "MUST", 'os.environ.get("SECRET", "") signs with an empty key', _keyed_with(b"", b" ")),
+    Forgery(
         "none-secret", "MUST", 'str(os.environ.get("SECRET")) signs with the key "None"', _keyed_with(b"None", b"null")
     ),
-    Tampering(
+    Forgery(
         "test-secret",
         "MUST",
         "a public test secret is left in as a fallback",
         _keyed_with(TEST_SECRET.encode(), b"test-secret"),
     ),
-    Tampering(
+    Forgery(
         "truncated", "MUST", "only as many characters are compared as were sent", _signed_as(lambda value: value[:32])
     ),
-    Tampering(
+    Forgery(
         "one-char",
         "MUST",
         "expected.startswith(received), or zip(), compares one character",
         _signed_as(lambda value: value[:1]),
     ),
-    Tampering(
+    Forgery(
         "extended", "MUST", "received.startswith(expected) ignores what follows", _signed_as(lambda value: value + "00")
     ),
-    Tampering("one-bit", "MUST", "only a part of the value is compared", _signed_as(_one_bit)),
-    Tampering("zeros", "MUST", "a failed computation is replaced by zeros", _signed_as(_zeros)),
-    Tampering(
+    Forgery("one-bit", "MUST", "only a part of the value is compared", _signed_as(_one_bit)),
+    Forgery("zeros", "MUST", "a failed computation is replaced by zeros", _signed_as(_zeros)),
+    Forgery(
         "non-hex",
         "MUST",
         "bytes.fromhex() raises on what is not hexadecimal: a 500",
         _signed_as(lambda _: "z" * _HEX_DIGITS),
     ),
-    Tampering(
-        "odd-length", "MUST", "bytes.fromhex() raises on half a byte: a 500", _signed_as(lambda value: value[:-1])
-    ),
-    Tampering(
+    Forgery("odd-length", "MUST", "bytes.fromhex() raises on half a byte: a 500", _signed_as(lambda value: value[:-1])),
+    Forgery(
         "non-ascii",
         "MUST",
         "hmac.compare_digest() raises TypeError on a str that is not ASCII: a 500",
         _signed_as(lambda value: value[:-1] + "é"),
         any_client_error=True,
     ),
-    Tampering(
+    Forgery(
         "huge",
         "MUST",
         "a value of 16 KiB is parsed before it is measured",
         _signed_as(lambda _: "a" * 16384),
         any_client_error=True,
     ),
-    Tampering("secret-itself", "MUST", "the header is compared with the secret, as with an API key", _secret_itself),
-    Tampering("sha1", "MUST", "the sender may choose a weaker hash", _hashed_with("sha1")),
-    Tampering("sha512", "MUST", "the sender may choose another hash", _hashed_with("sha512")),
-    Tampering(
+    Forgery("secret-itself", "MUST", "the header is compared with the secret, as with an API key", _secret_itself),
+    Forgery("sha1", "MUST", "the sender may choose a weaker hash", _hashed_with("sha1")),
+    Forgery("sha512", "MUST", "the sender may choose another hash", _hashed_with("sha512")),
+    Forgery(
         "plain-hash",
         "MUST",
         "sha256(secret + body) is no MAC: it can be extended",
         lambda base, key: base.with_signature(hashlib.sha256(key + base.body).hexdigest()),
     ),
-    Tampering(
+    Forgery(
         "unkeyed",
         "MUST",
         "sha256(body) can be computed by anyone",
         lambda base, _: base.with_signature(hashlib.sha256(base.body).hexdigest()),
     ),
-    Tampering(
+    Forgery(
         "swapped",
         "MUST",
         "key and message are mixed up",
         lambda base, key: base.with_signature(keyed_digest(base.body, key).hex()),
     ),
-    Tampering(
+    Forgery(
         "of-empty-body",
         "MUST",
         "the stream was read before: the MAC of nothing is checked",
         lambda base, key: base.with_signature(keyed_digest(key, b"").hex()),
     ),
-    Tampering("of-other-body", "MUST", "the value is looked up among those seen, not computed", _of_other_body),
-    Tampering("body-changed", "MUST", "the MAC covers a part of the body", _body_as(_change_one_digit)),
-    Tampering(
+    Forgery("of-other-body", "MUST", "the value is looked up among those seen, not computed", _of_other_body),
+    Forgery("body-changed", "MUST", "the MAC covers a part of the body", _body_as(_change_one_digit)),
+    Forgery(
         "body-appended", "MUST", "what follows the signed bytes is not covered", _body_as(lambda body: body + b"x")
     ),
-    Tampering("body-newline", "MUST", "the body is stripped before it is checked", _body_as(lambda body: body + b"\n")),
-    Tampering("body-emptied", "MUST", "an empty body is not checked", _body_as(lambda _: b"")),
-    Tampering(
+    Forgery("body-newline", "MUST", "the body is stripped before it is checked", _body_as(lambda body: body + b"\n")),
+    Forgery("body-emptied", "MUST", "an empty body is not checked", _body_as(lambda _: b"")),
+    Forgery(
         "body-bom",
         "MUST",
         "the body is decoded as utf-8-sig before it is checked",
         _body_as(lambda body: b"\xef\xbb\xbf" + body),
     ),
-    Tampering("body-reserialised", "MUST", "the MAC covers json.dumps(json.loads(body))", _body_as(_reserialise)),
-    Tampering("body-key-order", "MUST", "the MAC covers the sorted keys", _body_as(_reverse_keys)),
-    Tampering(
+    Forgery("body-reserialised", "MUST", "the MAC covers json.dumps(json.loads(body))", _body_as(_reserialise)),
+    Forgery("body-key-order", "MUST", "the MAC covers the sorted keys", _body_as(_reverse_keys)),
+    Forgery(
         "body-garbage",
         "MUST",
         "the body is parsed first: an error other than 401",
         _body_as(lambda _: b"\xff\xfe{not json"),
     ),
-    Tampering("two-bad-first", "SHOULD", "the last of several headers is taken", _two(_zeros, _unchanged)),
-    Tampering("two-bad-last", "SHOULD", "the first of several headers is taken", _two(_unchanged, _zeros)),
-    Tampering(
+    Forgery("two-bad-first", "SHOULD", "the last of several headers is taken", _two(_zeros, _unchanged)),
+    Forgery("two-bad-last", "SHOULD", "the first of several headers is taken", _two(_unchanged, _zeros)),
+    Forgery(
         "list-value", "SHOULD", "any member of a list is accepted", _signed_as(lambda value: f"{_zeros(value)},{value}")
     ),
-    Tampering("two-same", "MAY", "a proxy may repeat a header", _two(_unchanged, _unchanged)),
-    Tampering("upper-case", "MAY", "the true MAC, in capitals", _signed_as(str.upper)),
-    Tampering("prefixed", "MAY", "the true MAC, in GitHub's spelling", _signed_as(lambda value: f"sha256={value}")),
-    Tampering("base64", "MAY", "the true MAC, in base64", _signed_as(_base64)),
-    Tampering(
+    Forgery("two-same", "MAY", "a proxy may repeat a header", _two(_unchanged, _unchanged)),
+    Forgery("upper-case", "MAY", "the true MAC, in capitals", _signed_as(str.upper)),
+    Forgery("prefixed", "MAY", "the true MAC, in GitHub's spelling", _signed_as(lambda value: f"sha256={value}")),
+    Forgery("base64", "MAY", "the true MAC, in base64", _signed_as(_base64)),
+    Forgery(
         "inner-space", "MAY", "the true MAC, in two halves", _signed_as(lambda value: f"{value[:32]} {value[32:]}")
     ),
-    Tampering("quoted", "MAY", "the true MAC, in quotes", _signed_as(lambda value: f'"{value}"')),
+    Forgery("quoted", "MAY", "the true MAC, in quotes", _signed_as(lambda value: f'"{value}"')),
 )
 
-TAMPERINGS: Mapping[str, Tampering] = MappingProxyType({tampering.id: tampering for tampering in _CATALOGUE})
-"""Every tampering by its id, in the order in which the suite sends them."""
+FORGERIES: Mapping[str, Forgery] = MappingProxyType({forgery.id: forgery for forgery in _CATALOGUE})
+"""Every forgery by its id, in the order in which the suite sends them."""
 
 
 def forge(how: str, base: WebhookRequest, key: bytes) -> WebhookRequest:
     """Forge a request.
 
     Args:
-        how: The id of the tampering.
+        how: The id of the forgery.
         base: A genuine request.
         key: The key it was signed with.
 
     Raises:
-        LookupError: There is no such tampering.
-        ValueError: This body cannot be tampered with in this way: the result would be genuine.
+        LookupError: There is no such forgery.
+        ValueError: This body cannot be forged in this way: the result would be genuine.
     """
     __tracebackhide__ = True
-    if how not in TAMPERINGS:
-        raise LookupError(f"unknown tampering {how!r}: {did_you_mean(how, TAMPERINGS)}")
-    tampering = TAMPERINGS[how]
-    forged = tampering.make(base, key)
-    if tampering.level != "MAY" and forged.signatures == (keyed_digest(key, forged.body).hex(),):
+    if how not in FORGERIES:
+        raise LookupError(f"unknown forgery {how!r}: {did_you_mean(how, FORGERIES)}")
+    forgery = FORGERIES[how]
+    forged = forgery.make(base, key)
+    if forgery.level != "MAY" and forged.signatures == (keyed_digest(key, forged.body).hex(),):
         raise ValueError(f"{how!r} leaves this body as it was: the request would be genuine; give another base")
     return replace(forged, expected=_UNAUTHORIZED, label=how)

@@ -1,4 +1,4 @@
-"""The fake MeetGeek: it makes events, signs them, sends them as MeetGeek does, and judges the answers."""
+"""The fake MeetGeek: it makes events, signs them, sends them as MeetGeek does, and judges the responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_meetgeek.drivers.event_loop import background
-from pytest_meetgeek.forgeries import TAMPERINGS, forge
+from pytest_meetgeek.forgeries import FORGERIES, forge
 from pytest_meetgeek.receiver import Receiver, Send, refuse_in_async_code
 from pytest_meetgeek.request import SIGNATURE_HEADER, WebhookRequest, keyed_digest, to_key
 from pytest_meetgeek.response import Response, normalise, spellings
@@ -35,9 +35,9 @@ class DeliveryRecord:
 
     Args:
         request: What was sent, each time the same.
-        attempts: The answers, at most three.
-        acknowledged: Whether the last answer was 200 with no body.
-        confidential: Values to blot out of texts.
+        attempts: The responses, at most three.
+        acknowledged: Whether the last response was 200 with no body.
+        confidential: Values to redact in texts.
     """
 
     request: WebhookRequest
@@ -132,7 +132,7 @@ class MeetGeek:
             content_type: The content type; None sends none.
             meeting_id: The id in the body, if it has one.
             label: A short name, for messages.
-            expected: The HTTP status of a right answer.
+            expected: The HTTP status of a right response.
 
         Raises:
             TypeError: The secret is neither `str` nor `bytes`.
@@ -149,16 +149,16 @@ class MeetGeek:
             meeting_id=meeting_id,
         )
 
-    def tampered(self, how: str, base: WebhookRequest | None = None) -> WebhookRequest:
+    def forged(self, how: str, base: WebhookRequest | None = None) -> WebhookRequest:
         """Forge a request in one of the ways of the catalogue.
 
         Args:
-            how: The id of the tampering, a key of `TAMPERINGS`.
+            how: The id of the forgery, a key of `FORGERIES`.
             base: The genuine request to forge; a new "File analyzed successfully" if None.
 
         Raises:
-            LookupError: There is no such tampering; the message names the nearest.
-            ValueError: The body of `base` cannot be tampered with in this way.
+            LookupError: There is no such forgery; the message names the nearest.
+            ValueError: The body of `base` cannot be forged in this way.
         """
         __tracebackhide__ = True
         return forge(how, self.analyzed() if base is None else base, self._key)
@@ -176,7 +176,7 @@ class MeetGeek:
     def deliver(
         self, receiver: object, request: WebhookRequest, *, path: str = "/", between: Between | None = None
     ) -> DeliveryRecord:
-        """Deliver as MeetGeek does: the same bytes up to three times, until the answer is 200 with no body.
+        """Deliver as MeetGeek does: the same bytes up to three times, until the response is 200 with no body.
 
         Not in async code: use `adeliver`. There is no pause between the POSTs (MeetGeek's own is not known).
 
@@ -184,7 +184,7 @@ class MeetGeek:
             receiver: A Receiver; or an ASGI app, a WSGI app or a loopback URL, which is run for this delivery only.
             request: What to deliver.
             path: Where, if the receiver has no path of its own.
-            between: Called with each answer that did not acknowledge, before the next POST.
+            between: Called with each response that did not acknowledge, before the next POST.
         """
         refuse_in_async_code("deliver", "adeliver")
         return self.fan_out(receiver, [request], path=path, between=between)[0]
@@ -274,47 +274,47 @@ class MeetGeek:
                     await run()
         return records
 
-    def assert_acknowledged(self, answer: object, request: WebhookRequest | None = None) -> None:
-        """Assert that an answer is 200 with no body.
+    def assert_acknowledged(self, response: object, request: WebhookRequest | None = None) -> None:
+        """Assert that a response is 200 with no body.
 
         Args:
-            answer: A Response, a DeliveryRecord, or the answer of any known client.
+            response: A Response, a DeliveryRecord, or the response of any known client.
             request: What was sent, for the message.
 
         Raises:
             AssertionError: It is not.
-            TypeError: It is no answer of a known client.
+            TypeError: It is not the response of a known client.
         """
         __tracebackhide__ = True
-        response = normalise(answer)
-        if not response.acknowledged:
-            raise AssertionError(self._explain("not acknowledged", "HTTP 200, no body", response, request))
+        received = normalise(response)
+        if not received.acknowledged:
+            raise AssertionError(self._explain("not acknowledged", "HTTP 200, no body", received, request))
 
-    def assert_rejected(self, answer: object, request: WebhookRequest | None = None, spy: Spy | None = None) -> None:
-        """Assert that an answer is the right refusal: 401, and nothing was processed.
+    def assert_rejected(self, response: object, request: WebhookRequest | None = None, spy: Spy | None = None) -> None:
+        """Assert that a response is the right refusal: 401, and nothing was processed.
 
         Args:
-            answer: A Response, a DeliveryRecord, or the answer of any known client.
-            request: What was sent; for the message, and for the tamperings that a server may refuse in its own way.
+            response: A Response, a DeliveryRecord, or the response of any known client.
+            request: What was sent; for the message, and for the forgeries that a server may refuse in its own way.
             spy: Counts the runs of the handler, which must be none.
 
         Raises:
             AssertionError: It is not.
-            TypeError: It is no answer of a known client.
+            TypeError: It is not the response of a known client.
         """
         __tracebackhide__ = True
-        response = normalise(answer)
-        tampering = TAMPERINGS.get(request.label) if request is not None else None
-        refused = tampering.refused_by(response.status) if tampering else response.status == _UNAUTHORIZED
+        received = normalise(response)
+        forgery = FORGERIES.get(request.label) if request is not None else None
+        refused = forgery.refused_by(received.status) if forgery else received.status == _UNAUTHORIZED
         if not refused:
-            raise AssertionError(self._explain("not rejected", "HTTP 401", response, request))
+            raise AssertionError(self._explain("not rejected", "HTTP 401", received, request))
         if spy is not None and spy.count:
             what = f"rejected, but processed all the same ({spy.count} times)"
-            raise AssertionError(self._explain(what, "nothing processed", response, request))
+            raise AssertionError(self._explain(what, "nothing processed", received, request))
 
     @property
     def confidential(self) -> tuple[bytes, ...]:
-        """What texts must not show: the secret, in the forms in which it stands in them."""
+        """What texts must not show: the secret, in every form in which it may appear."""
         return spellings(self._key)
 
     def signature_of(self, body: bytes) -> str:
@@ -339,7 +339,7 @@ def _path_of(receiver: Receiver, path: str) -> str:
 
 
 def _continues(record: DeliveryRecord, response: Response) -> bool:
-    """Note an answer; tell whether MeetGeek sends the request again."""
+    """Note a response; tell whether MeetGeek sends the request again."""
     record.attempts.append(response)
     record.acknowledged = response.acknowledged
     return not response.acknowledged and len(record.attempts) < MOST_POSTS

@@ -71,7 +71,7 @@ class Receiver:
         interface: "asgi" or "wsgi" where "auto" cannot tell.
         lifespan: Whether to run the lifespan of an ASGI app.
         allow_hosts: Hosts beyond loopback that a URL may name.
-        timeout: Seconds after which a request without an answer is given up (not on WSGI).
+        timeout: Seconds after which a request without a response is abandoned (not on WSGI).
 
     Raises:
         TypeError: The app is none of these.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
+import hmac
 import io
 import shlex
 import sys
@@ -13,17 +13,12 @@ from urllib.parse import unquote_to_bytes
 
 SIGNATURE_HEADER = "X-MG-Signature"
 
-_INNER_PADDING = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER_PADDING = bytes(byte ^ 0x5C for byte in range(256))
 _SHOWN_WHOLE = 24
 _CURL_BODY_LIMIT = 4096
 
 
 def keyed_digest(key: bytes, message: bytes, algorithm: str = "sha256") -> bytes:
-    """Compute an HMAC from the hash function alone (RFC 2104, section 2).
-
-    Not for production: there `hmac` of the standard library is faster. Here the second computation is the point: the
-    judge of a receiver shares no code with what it judges.
+    """Compute an HMAC (RFC 2104) with the standard library, and with nothing of `mg_middleware`.
 
     Args:
         key: The key, of any length.
@@ -31,12 +26,7 @@ def keyed_digest(key: bytes, message: bytes, algorithm: str = "sha256") -> bytes
         algorithm: A name that `hashlib.new` knows.
     """
     __tracebackhide__ = True
-    block_size = hashlib.new(algorithm).block_size
-    if len(key) > block_size:
-        key = hashlib.new(algorithm, key).digest()
-    key = key.ljust(block_size, b"\0")
-    inner = hashlib.new(algorithm, key.translate(_INNER_PADDING) + message).digest()
-    return hashlib.new(algorithm, key.translate(_OUTER_PADDING) + inner).digest()
+    return hmac.digest(key, message, algorithm)
 
 
 def to_key(secret: str | bytes) -> bytes:
@@ -83,8 +73,8 @@ class WebhookRequest:
 
     Args:
         body: The exact bytes of the body.
-        headers: Names and values in order; a name may stand twice. Values are sent as Latin-1.
-        expected: The HTTP status that a right receiver answers.
+        headers: Names and values in order; a name may occur twice. Values are sent as Latin-1.
+        expected: The HTTP status that a right receiver responds with.
         label: A short name, for messages.
         meeting_id: The id in the body, or None where the body has none.
         method: The HTTP method.

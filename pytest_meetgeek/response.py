@@ -1,4 +1,4 @@
-"""What came back: one answer of a receiver, whatever client fetched it."""
+"""What came back: one response of a receiver, whatever client fetched it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, cast
 
 ACKNOWLEDGED = 200
 _SHOWN_BODY = 120
-# Shorter values stand in ordinary words by chance.
+# Shorter values occur in ordinary words by chance.
 _SHORTEST_SECRET = 4
 
 
 @dataclass(frozen=True, repr=False)
 class Response:
-    """One answer of a receiver. Its repr shows neither what was answered nor what was raised: they may hold the secret.
+    """One response of a receiver. Its repr shows neither the body nor what was raised: they may hold the secret.
 
     Args:
-        status: The HTTP status; 500 where the app raised before it answered, 0 where nothing came back at all.
+        status: The HTTP status; 500 where the app raised before it responded, 0 if nothing came back at all.
         headers: Names and values in order.
         body: The whole body.
         error: What the app raised, or what broke the connection.
@@ -37,24 +37,24 @@ class Response:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether MeetGeek takes the answer for an acknowledgement: 200, and no body."""
+        """Whether MeetGeek takes it as an acknowledgement: 200, and no body."""
         return self.status == ACKNOWLEDGED and not self.body
 
     def describe(self, confidential: tuple[bytes, ...] = ()) -> str:
         """Say what came back, and where the app raised if it did; several lines.
 
         Args:
-            confidential: Values to blot out, such as the secret.
+            confidential: Values to redact, such as the secret.
         """
-        body = blot_out(self.body, confidential)
+        body = redact(self.body, confidential)
         if self.status:
             shown = repr(body[:_SHOWN_BODY].decode("utf-8", "replace")) + ("…" if len(body) > _SHOWN_BODY else "")
             size = f"{len(self.body)} {'byte' if len(self.body) == 1 else 'bytes'}"
             lines = [f"HTTP {self.status}, {f'{size} of body: {shown}' if body else 'no body'}"]
         else:
-            lines = ["no answer"]
+            lines = ["no response"]
         if self.error is not None:
-            message = blot_out(str(self.error).encode("utf-8", "replace"), confidential).decode("utf-8", "replace")
+            message = redact(str(self.error).encode("utf-8", "replace"), confidential).decode("utf-8", "replace")
             raised = f"{type(self.error).__name__}: {message}" if message else type(self.error).__name__
             lines.append(f"the app raised {raised}" if self.status else raised)
             place = origin(self.error)
@@ -64,7 +64,7 @@ class Response:
 
 
 def spellings(key: bytes) -> tuple[bytes, ...]:
-    """List the forms in which a secret stands in texts, to be blotted out.
+    """List the forms in which a secret appears in texts, to redact them.
 
     Args:
         key: The secret, as bytes.
@@ -74,7 +74,7 @@ def spellings(key: bytes) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys((key, *(text.encode() for text in texts))))
 
 
-def blot_out(text: bytes, confidential: tuple[bytes, ...]) -> bytes:
+def redact(text: bytes, confidential: tuple[bytes, ...]) -> bytes:
     """Replace confidential values, so that a receiver that leaks its secret does not leak it into a test's output.
 
     Args:
@@ -104,36 +104,36 @@ def origin(error: BaseException) -> str:
     return ""
 
 
-def normalise(answer: object) -> Response:
-    """Turn the answer of any client into a Response.
+def normalise(response: object) -> Response:
+    """Turn the response of any client into a Response.
 
     Args:
-        answer: A Response, a DeliveryRecord (its last attempt counts), or anything with `status_code` and one of
+        response: A Response, a DeliveryRecord (its last attempt counts), or anything with `status_code` and one of
             `content`, `data` or `streaming_content`.
 
     Raises:
         TypeError: It is none of these.
     """
-    if isinstance(answer, Response):
-        return answer
-    foreign = cast("Any", answer)
+    if isinstance(response, Response):
+        return response
+    foreign = cast("Any", response)
     attempts = getattr(foreign, "attempts", None)
     if attempts:
         return normalise(attempts[-1])
     status = getattr(foreign, "status_code", None)
     if not isinstance(status, int):
         raise TypeError(
-            f"no answer of a known client: {type(answer).__name__} (it needs status_code, and content or data)"
+            f"not the response of a known client: {type(response).__name__} (it needs status_code, and content or data)"
         )
     headers = tuple((str(name), str(value)) for name, value in dict(getattr(foreign, "headers", {})).items())
     return Response(status=status, headers=headers, body=_body_of(foreign))
 
 
-def _body_of(answer: Any) -> bytes:  # any client's answer
+def _body_of(response: Any) -> bytes:  # any client's response
     # Quart's `data` is a coroutine; the bytes lie behind `response`.
-    behind = getattr(answer, "response", None)
-    for holder, name in ((behind, "data"), (answer, "content"), (answer, "data")):
+    behind = getattr(response, "response", None)
+    for holder, name in ((behind, "data"), (response, "content"), (response, "data")):
         found = getattr(holder, name, None)
         if isinstance(found, bytes):
             return found
-    return b"".join(answer.streaming_content)
+    return b"".join(response.streaming_content)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as some
 
-from pytest_meetgeek.forgeries import TAMPERINGS
+from pytest_meetgeek.forgeries import FORGERIES
 from pytest_meetgeek.meetgeek import FAILED, SUCCEEDED, MeetGeek
 
 if TYPE_CHECKING:
@@ -56,6 +56,6 @@ def deliveries(secret: str | bytes) -> SearchStrategy[WebhookRequest]:
     return meeting_ids().map(meetgeek.analyzed) | some.builds(meetgeek.failed) | raw_bodies().map(meetgeek.raw)
 
 
-def tamperings() -> SearchStrategy[str]:
-    """Draw the ids of tamperings that must be refused."""
-    return some.sampled_from([tampering.id for tampering in TAMPERINGS.values() if tampering.level == "MUST"])
+def forgeries() -> SearchStrategy[str]:
+    """Draw the ids of forgeries that must be refused."""
+    return some.sampled_from([forgery.id for forgery in FORGERIES.values() if forgery.level == "MUST"])

@@ -122,7 +122,7 @@ def test_the_line_guards(row, build, monkeypatch):
     exec(LINES[row], names)  # noqa: S102 - the line as a reader types it
     meetgeek = MeetGeek(SECRET, seed="readme")
     genuine = meetgeek.deliver(names["app"], meetgeek.analyzed(), path=PATH).attempts[0]
-    forged = meetgeek.deliver(names["app"], meetgeek.tampered("wrong-secret"), path=PATH).attempts[0]
+    forged = meetgeek.deliver(names["app"], meetgeek.forged("wrong-secret"), path=PATH).attempts[0]
     assert (genuine.status // 100, b"ran" in genuine.body) == (2, True)
     assert (forged.status, b"ran" in forged.body) == (401, False)
 

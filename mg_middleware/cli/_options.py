@@ -117,7 +117,7 @@ def address_of(url: str, allow_hosts: Collection[str]) -> tuple[str, int]:
         host, port = "", 0
     if not host or not _SENDABLE.fullmatch(url):
         raise CommandError(f"{url!r} is no http or https URL in ASCII")
-    from pytest_meetgeek.url_driver import check_url  # noqa: PLC0415 - `sign` and `verify` need not load it
+    from pytest_meetgeek.drivers.url import check_url  # noqa: PLC0415 - `sign` and `verify` need not load it
 
     try:
         check_url(url, allow_hosts)

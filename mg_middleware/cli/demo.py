@@ -22,7 +22,7 @@ from rich.text import Text
 
 from mg_middleware import MeetGeekASGIMiddleware, SQLiteStore, delivery_of
 from mg_middleware.cli._output import standard_output
-from pytest_meetgeek import TAMPERINGS, MeetGeek, Receiver
+from pytest_meetgeek import FORGERIES, MeetGeek, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -120,7 +120,7 @@ def _scenes(meetgeek: MeetGeek, receiver: Receiver, application: _Application) -
 
     def forge(*names: str) -> list[Response]:
         # Once each: a forger does not follow MeetGeek's retry policy.
-        return [receiver.send(meetgeek.tampered(name)) for name in names]
+        return [receiver.send(meetgeek.forged(name)) for name in names]
 
     def acknowledged(answers: Sequence[Response]) -> bool:
         return all(answer.acknowledged for answer in answers)
@@ -130,7 +130,7 @@ def _scenes(meetgeek: MeetGeek, receiver: Receiver, application: _Application) -
 
     def refused(*names: str) -> Callable[[Sequence[Response]], bool]:
         return lambda answers: all(
-            TAMPERINGS[name].refused_by(answer.status) for name, answer in zip(names, answers, strict=True)
+            FORGERIES[name].refused_by(answer.status) for name, answer in zip(names, answers, strict=True)
         )
 
     first = meetgeek.analyzed()
@@ -141,7 +141,7 @@ def _scenes(meetgeek: MeetGeek, receiver: Receiver, application: _Application) -
     yield _Scene("first request replayed", partial(deliver, first), acknowledged, 0)
     for name, title in _FORGERIES.items():
         yield _Scene(title, partial(forge, name), refused(name), 0)
-    others = [name for name, tampering in TAMPERINGS.items() if tampering.level == "MUST" and name not in _FORGERIES]
+    others = [name for name, forgery in FORGERIES.items() if forgery.level == "MUST" and name not in _FORGERIES]
     yield _Scene(f"{len(others)} further forgeries", partial(forge, *others), refused(*others), 0)
 
 

@@ -40,7 +40,7 @@ _UNANSWERED = (TimeoutError, ConnectionAbortedError, ConnectionResetError, Broke
 @click.option(
     "--forge",
     metavar="NAME",
-    help="Forge the request, such as by missing, one-bit or body-changed: a name of pytest_meetgeek.TAMPERINGS.",
+    help="Forge the request, such as by missing, one-bit or body-changed: a name of pytest_meetgeek.FORGERIES.",
 )
 @click.option(
     "--team", type=click.IntRange(1), default=1, show_default=True, help="Send each event once for every member."
@@ -110,6 +110,6 @@ def send(  # noqa: PLR0913 - one parameter for each option
 
 def _forged(meetgeek: MeetGeek, forgery: str, request: WebhookRequest) -> WebhookRequest:
     try:
-        return meetgeek.tampered(forgery, request)
+        return meetgeek.forged(forgery, request)
     except (LookupError, ValueError) as error:
         raise CommandError(f"--forge: {error.args[0]}") from error

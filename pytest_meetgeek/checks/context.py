@@ -1,13 +1,14 @@
-"""One check of a receiver: what a check is, how it is run, and how its finding reads."""
+"""What a check works with: it sends requests, and states what their responses must be."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from pytest_meetgeek.forgeries import TAMPERINGS, Level
-from pytest_meetgeek.response import ACKNOWLEDGED, Response, blot_out
+from pytest_meetgeek.checks.result import CheckFailure, CheckSkipped
+from pytest_meetgeek.forgeries import FORGERIES
+from pytest_meetgeek.response import ACKNOWLEDGED, Response
 from pytest_meetgeek.spy import Spy
 
 if TYPE_CHECKING:
@@ -18,10 +19,9 @@ if TYPE_CHECKING:
     from pytest_meetgeek.receiver import Receiver
     from pytest_meetgeek.request import WebhookRequest
 
-Verdict = Literal["passed", "failed", "skipped"]
-NO_ANSWER = 0
+NO_RESPONSE = 0
 NO_HANDLER = "no handler to count: give --meetgeek-handler=module:function"
-# Long enough for what an app does right after its answer, in seconds.
+# Long enough for what an app does right after its response, in seconds.
 AFTERMATH = 0.02
 
 _USUAL = "wrong-secret"
@@ -33,55 +33,12 @@ _REFUSALS = range(300, 500)
 _SUCCESSES = range(200, 300)
 
 
-class Violation(Exception):  # noqa: N818  # no error of the program: what a check found
-    """The receiver did not do what a check requires."""
-
-    def __init__(self, request: WebhookRequest, required: str, response: Response, note: str = "") -> None:
-        super().__init__(required)
-        self.request = request
-        self.required = required
-        self.response = response
-        self.note = note
-
-
-class NotExaminedError(Exception):
-    """A check cannot be run here; the message says why."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of the conformance suite.
-
-    Args:
-        id: The stable name: group, dot, property.
-        level: MUST fails, SHOULD warns (fails when strict), MAY only has to not crash.
-        title: What is required, in one sentence.
-        source: Where that stands.
-        why: The mistake it has been seen to catch.
-        examine: Sends the requests; raises Violation or NotExaminedError.
-        since: The version of the catalogue that brought it.
-    """
-
-    id: str
-    level: Level
-    title: str
-    source: str
-    why: str
-    examine: Callable[[Examination], None]
-    since: str = "1.0"
-
-    @property
-    def group(self) -> str:
-        """The part of the id before the dot."""
-        return self.id.partition(".")[0]
-
-
 @dataclass
 class Memory:
     """What one suite has learned about its receiver, over all checks in this process.
 
     Args:
-        accepted: A genuine delivery was once answered 200.
+        accepted: A genuine delivery once got a 200.
         timed_out: A genuine delivery was once given up before that.
         handler_seen: The spy was once called.
         handler_silent: It was waited for in vain: no need to wait as long again.
@@ -98,33 +55,8 @@ class Memory:
 
 
 @dataclass
-class Finding:
-    """What a check found.
-
-    Args:
-        check: The check.
-        verdict: "passed", "failed" or "skipped".
-        reason: One line: what was violated, or why it was skipped.
-        sent: The request that brought it out.
-        received: The answer to that.
-        text: The whole message for people.
-        seconds: The slowest acknowledgement that was seen.
-        unproven: A refusal was seen as a status only, with no handler to count.
-    """
-
-    check: Check
-    verdict: Verdict = "passed"
-    reason: str = ""
-    sent: str = ""
-    received: str = ""
-    text: str = ""
-    seconds: float = 0.0
-    unproven: bool = False
-
-
-@dataclass
-class Examination:
-    """What a check has at hand.
+class CheckContext:
+    """What one check works with.
 
     Args:
         meetgeek: Makes the requests.
@@ -132,6 +64,7 @@ class Examination:
         spy: Counts what was processed.
         memory: What earlier checks learned.
         unset_secret: Starts the app without its secret, where that is possible.
+        strict: Whether checks of level SHOULD fail.
     """
 
     meetgeek: MeetGeek
@@ -139,22 +72,23 @@ class Examination:
     spy: Spy = field(default_factory=Spy)
     memory: Memory = field(default_factory=Memory)
     unset_secret: UnsetSecret | None = None
+    strict: bool = False
     slowest: float = field(default=0.0, init=False)
     unproven: bool = field(default=False, init=False)
 
     def send(self, request: WebhookRequest) -> Response:
-        """Send one request, and note what its answer tells.
+        """Send one request, and note what its response says.
 
         Args:
             request: What to send.
         """
         if self.memory.timed_out and not self.memory.accepted:
             # Each further request would wait as long.
-            raise NotExaminedError("blocked by ack.status: the receiver does not answer")
+            raise CheckSkipped("blocked by ack.status: the receiver does not respond")
         return self.note(request, self.receiver.send(request))
 
     def note(self, request: WebhookRequest, response: Response) -> Response:
-        """Note what an answer tells about the receiver.
+        """Note what a response says about the receiver.
 
         Args:
             request: What was sent.
@@ -175,7 +109,7 @@ class Examination:
         return self.spy.watching or self.memory.handler_seen
 
     def require_accepted(self, request: WebhookRequest, required: str = "HTTP 200") -> Response:
-        """Send a genuine request; anything but 200 is a violation.
+        """Send a genuine request; anything but 200 is a failure.
 
         Args:
             request: What to send.
@@ -183,7 +117,7 @@ class Examination:
         """
         response = self.send(request)
         if response.status != ACKNOWLEDGED:
-            raise Violation(request, required, response)
+            raise CheckFailure(request, required, response)
         return response
 
     def require_working(self) -> None:
@@ -196,8 +130,8 @@ class Examination:
         if response.status == ACKNOWLEDGED:
             return
         if self.memory.accepted:
-            raise Violation(request, "HTTP 200, as to earlier deliveries", response)
-        raise NotExaminedError("blocked by ack.status: no signed delivery was accepted")
+            raise CheckFailure(request, "HTTP 200, as to earlier deliveries", response)
+        raise CheckSkipped("blocked by ack.status: no signed delivery was accepted")
 
     def require_handler(self) -> None:
         """Make sure that a genuine delivery reaches a handler that the spy sees."""
@@ -205,10 +139,10 @@ class Examination:
         if self.settled(lambda: self.spy.count > 0):
             self.memory.handler_seen = True
         else:
-            raise NotExaminedError("blocked by rep.processed: the handler never ran" if self.counts else NO_HANDLER)
+            raise CheckSkipped("blocked by rep.processed: the handler never ran" if self.counts else NO_HANDLER)
 
     def settled(self, condition: Callable[[], bool]) -> bool:
-        """Wait for what a receiver may do after its answer; for a second at most, and not at all with nothing to count.
+        """Wait for what a receiver may do after its response: at most a second, not at all with nothing to count.
 
         Args:
             condition: What to wait for.
@@ -231,26 +165,24 @@ class Examination:
         """
         before = self.spy.count
         response = self.send(request)
-        tampering = TAMPERINGS.get(request.label)
-        refused = response.status == request.expected or (
-            tampering is not None and tampering.refused_by(response.status)
-        )
+        forgery = FORGERIES.get(request.label)
+        refused = response.status == request.expected or (forgery is not None and forgery.refused_by(response.status))
         if not (refused or self._is_usual_refusal(request, response)):
-            raise Violation(
-                request, "a 4xx status" if tampering and tampering.any_client_error else "HTTP 401", response
+            raise CheckFailure(
+                request, "a 4xx status" if forgery and forgery.any_client_error else "HTTP 401", response
             )
         self.require_unprocessed(request, response, before)
         return response
 
     def _is_usual_refusal(self, request: WebhookRequest, response: Response) -> bool:
-        """Tell whether this is how the receiver answers any forgery.
+        """Tell whether this is how the receiver responds to any forgery.
 
         With a status that refuses nothing (200, 500, none at all), `wrong-secret` alone is a finding beside
         `rej.status`; and 200 only counts as a refusal where it is seen that nothing was processed.
         """
         before = self.spy.count
-        usual = self.send(self.meetgeek.tampered(_USUAL))
-        self.require_answer(usual)
+        usual = self.send(self.meetgeek.forged(_USUAL))
+        self.require_response(usual)
         if usual.status != response.status or (request.label == _USUAL and usual.status not in _REFUSALS):
             return False
         if usual.status in _SUCCESSES:
@@ -258,13 +190,13 @@ class Examination:
             return self.counts and self.spy.count == before
         return True
 
-    def require_answer(self, response: Response) -> None:
-        """Make sure that the receiver is there, if this is no answer: one that hangs up on forgeries alone is.
+    def require_response(self, response: Response) -> None:
+        """Make sure that the receiver is there, if this is no response: one that hangs up on forgeries alone is.
 
         Args:
             response: What came back.
         """
-        if response.status == NO_ANSWER or isinstance(response.error, TimeoutError):
+        if response.status == NO_RESPONSE or isinstance(response.error, TimeoutError):
             self.require_working()
 
     def require_unprocessed(self, request: WebhookRequest, response: Response, before: int) -> None:
@@ -276,24 +208,24 @@ class Examination:
             before: The spy's count before.
         """
         if self.spy.count > before:
-            raise Violation(request, "nothing processed", response, "the handler ran")
+            raise CheckFailure(request, "nothing processed", response, "the handler ran")
         self.unproven = self.unproven or not self.counts
 
     def require_no_crash(self, request: WebhookRequest) -> Response:
-        """Send a request that may be answered in any way but with a server error.
+        """Send a request that may get any response but a server error.
 
         Args:
             request: What to send.
         """
         response = self.send(request)
-        self.require_answer(response)
-        # 501 is no crash: http.server answers it to a method that it has no handler for (RFC 9110, 15.6.2).
-        crashed = response.status == NO_ANSWER or (
+        self.require_response(response)
+        # 501 is no crash: http.server sends it for a method that it has no handler for (RFC 9110, 15.6.2).
+        crashed = response.status == NO_RESPONSE or (
             response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED
         )
         forged = request.expected != ACKNOWLEDGED
         if crashed and not (forged and self._is_usual_refusal(request, response)):
-            raise Violation(request, "no server error", response)
+            raise CheckFailure(request, "no server error", response)
         return response
 
     def skip(self, reason: str) -> NoReturn:
@@ -302,49 +234,4 @@ class Examination:
         Args:
             reason: Why.
         """
-        raise NotExaminedError(reason)
-
-
-def examine(check: Check, examination: Examination) -> Finding:
-    """Run one check.
-
-    Not in async code: checks send synchronously.
-
-    Args:
-        check: The check.
-        examination: What it works on.
-
-    Raises:
-        LifespanError: The app's start-up failed.
-    """
-    finding = Finding(check)
-    try:
-        check.examine(examination)
-    except NotExaminedError as skipped:
-        finding.verdict, finding.reason = "skipped", str(skipped)
-    except Violation as violation:
-        _describe(finding, violation, examination)
-    finally:
-        examination.spy.fail_next = 0
-    finding.seconds, finding.unproven = examination.slowest, examination.unproven
-    return finding
-
-
-def _describe(finding: Finding, violation: Violation, examination: Examination) -> None:
-    check, receiver = finding.check, examination.receiver
-    confidential = examination.meetgeek.confidential
-    finding.verdict = "failed"
-    finding.reason = f"required {violation.required}" + (f": {violation.note}" if violation.note else "")
-    finding.sent = violation.request.describe(receiver.path)
-    finding.received = violation.response.describe(confidential)
-    lines = [
-        f"[{check.id}] {check.title}",
-        f"  level:    {check.level}   source: {check.source}",
-        f"  sent:     {finding.sent}",
-        f"  required: {violation.required}",
-        f"  received: {finding.received}",
-        *([f"  note:     {violation.note}"] if violation.note else []),
-        f"  why:      {check.why}",
-        *([f"  again:    {violation.request.curl(receiver.url)}"] if receiver.interface == "url" else []),
-    ]
-    finding.text = blot_out("\n".join(lines).encode(), confidential).decode()
+        raise CheckSkipped(reason)

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_meetgeek.checks.context import NotExaminedError
+from pytest_meetgeek.checks.result import CheckSkipped
 from pytest_meetgeek.drivers.asgi import LifespanError
 from pytest_meetgeek.receiver import Interface, Receiver
 from pytest_meetgeek.request import WebhookRequest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_meetgeek.meetgeek import MeetGeek
 
-FORGERIES = ("missing", "empty-secret", "none-secret")
+_OPEN_DOORS = ("missing", "empty-secret", "none-secret")
 
 _RESULT = "meetgeek-statuses:"
 _NOT_STARTED = "meetgeek-not-started:"
@@ -47,19 +47,19 @@ class UnsetSecret:
     def deliveries(
         self, meetgeek: MeetGeek, state: Literal["removed", "empty"]
     ) -> Iterator[tuple[WebhookRequest, Response]]:
-        """Start the app, send the forgeries, and give each with its answer; none where the app refuses to start.
+        """Start the app, send the forgeries, and yield each with its response; none if the app refuses to start.
 
         Args:
             meetgeek: Makes the requests.
             state: What is done to the variable.
 
         Raises:
-            NotExaminedError: The process ended in another way, or not within a minute.
+            CheckSkipped: The process ended in another way, or not within a minute.
         """
         environment = {name: value for name, value in os.environ.items() if name != self.variable}
         if state == "empty":
             environment[self.variable] = ""
-        requests = [meetgeek.tampered(how) for how in FORGERIES]
+        requests = [meetgeek.forged(how) for how in _OPEN_DOORS]
         order = {
             "target": self.target,
             "path": self.path,
@@ -78,7 +78,7 @@ class UnsetSecret:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise NotExaminedError(f"the app, started without its secret, was not done in {_PATIENCE:g} s") from None
+            raise CheckSkipped(f"the app, started without its secret, was not done in {_PATIENCE:g} s") from None
         for line in child.stdout.splitlines():
             if line.startswith(_NOT_STARTED):
                 return
@@ -87,7 +87,7 @@ class UnsetSecret:
                 yield from zip(requests, map(Response, statuses), strict=True)
                 return
         told = child.stderr.strip().rpartition("\n")[2] or "no message"
-        raise NotExaminedError(f"the app, started without its secret, ended with status {child.returncode}: {told}")
+        raise CheckSkipped(f"the app, started without its secret, ended with status {child.returncode}: {told}")
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def main() -> None:
                 for body, headers in order["requests"]
             ]
     except (TargetError, LifespanError) as refusal:
-        # An app that does not start without its secret is as safe as one that answers 401.
+        # An app that does not start without its secret is as safe as one that responds 401.
         sys.stdout.write(f"{_NOT_STARTED}{refusal}\n")
         return
     sys.stdout.write(f"{_RESULT}{json.dumps(statuses)}\n")

@@ -32,7 +32,7 @@ class AsgiSession:
     Args:
         app: The app.
         lifespan: Whether to run the lifespan protocol; an app that does not support it is served without.
-        timeout: Seconds after which an app that has not answered, started or stopped is given up.
+        timeout: Seconds after which an app that has not responded, started or stopped is abandoned.
     """
 
     def __init__(self, app: AsgiApplication, *, lifespan: bool, timeout: float) -> None:
@@ -171,7 +171,7 @@ class _Exchange:
         await self._give_way()
         if self._messages:
             return self._messages.pop(0)
-        # As servers do: the client stays connected until it has its answer.
+        # As servers do: the client stays connected until it has its response.
         await self.over.wait()
         return {"type": "http.disconnect"}
 
@@ -193,7 +193,7 @@ class _Exchange:
 
     def response(self, error: BaseException | None) -> Response:
         if self._seconds is None or self._status is None:
-            # Nothing came, or half of it: a server breaks the connection or answers 500, and MeetGeek tries again.
+            # Nothing came, or half of it: a server breaks the connection or responds 500, and MeetGeek tries again.
             error = error or RuntimeError("the app returned without a complete response")
             seconds = time.perf_counter() - self._began
             return Response(_SERVER_ERROR, (), _SERVER_ERROR_BODY, error, seconds)

@@ -54,20 +54,20 @@ def send_url(parts: SplitResult, request: WebhookRequest, path: str, timeout: fl
         parts: The URL; its path is not used.
         request: What to send; in pieces (chunked) if it has `chunks`.
         path: Where to send it.
-        timeout: Seconds to wait for the connection, and for each piece of the answer.
+        timeout: Seconds to wait for the connection, and for each piece of the response.
     """
     began = time.perf_counter()
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=timeout)
     try:
         _write(connection, request, path)
-        answer = connection.getresponse()
-        body = answer.read()
+        response = connection.getresponse()
+        body = response.read()
     except (OSError, http.client.HTTPException) as error:
         return Response(0, error=error, seconds=time.perf_counter() - began)
     finally:
         connection.close()
-    return Response(answer.status, tuple(answer.getheaders()), body, None, time.perf_counter() - began)
+    return Response(response.status, tuple(response.getheaders()), body, None, time.perf_counter() - began)
 
 
 def _write(connection: http.client.HTTPConnection, request: WebhookRequest, path: str) -> None:

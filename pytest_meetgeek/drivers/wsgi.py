@@ -15,7 +15,7 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 
 def send_wsgi(app: WsgiApplication, request: WebhookRequest, path: str) -> Response:
-    """Send one request and collect the whole answer; what the app raises is a 500 that carries the exception.
+    """Send one request and collect the whole response; what the app raises is a 500 that carries the exception.
 
     Not for a time limit: a WSGI app that does not return cannot be stopped.
 
@@ -39,12 +39,12 @@ def send_wsgi(app: WsgiApplication, request: WebhookRequest, path: str) -> Respo
         return body.extend
 
     try:
-        answer = app(request.wsgi_environ(path), start_response)
+        pieces = app(request.wsgi_environ(path), start_response)
         try:
-            for piece in answer:
+            for piece in pieces:
                 body += piece
         finally:
-            close = getattr(answer, "close", None)
+            close = getattr(pieces, "close", None)
             if close is not None:
                 close()
         if not started:

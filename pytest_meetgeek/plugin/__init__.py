@@ -75,8 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; check the settings, if there are any."""
     config.addinivalue_line(
         "markers",
-        "meetgeek_tamper(*only, exclude=()): run a test that uses the fixture meetgeek_tampered with these tamperings "
-        "only, or without the excluded ones (ids of pytest_meetgeek.TAMPERINGS)",
+        "meetgeek_forge(*only, exclude=()): run a test that uses the fixture meetgeek_forged with these forgeries "
+        "only, or without the excluded ones (ids of pytest_meetgeek.FORGERIES)",
     )
     config.addinivalue_line(
         "markers",
@@ -104,16 +104,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once for each check, or once for each tampering."""
+    """Run a test once for each check, or once for each forgery."""
     if "meetgeek_check" in metafunc.fixturenames:
         from pytest_meetgeek.plugin.conformance import parametrize_checks
 
         _report(metafunc.config)
         parametrize_checks(metafunc)
-    if "meetgeek_tampered" in metafunc.fixturenames:
-        from pytest_meetgeek.plugin.conformance import parametrize_tamperings
+    if "meetgeek_forged" in metafunc.fixturenames:
+        from pytest_meetgeek.plugin.conformance import parametrize_forgeries
 
-        parametrize_tamperings(metafunc)
+        for problem in parametrize_forgeries(metafunc):
+            _report_problem(metafunc.config, problem)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -138,31 +139,24 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
-    """Blot the secret out of what the report of a test shows: tracebacks, comparisons, what the app printed."""
+    """Redact the secret in what the report of a test shows: tracebacks, comparisons, what the app printed."""
     outcome = yield
     arguments: dict[str, Any] = getattr(item, "funcargs", None) or {}
     secret = arguments.get("meetgeek_secret")
     if secret:
-        from pytest_meetgeek.plugin.reporting import hide_secret
+        from pytest_meetgeek.plugin.reporting import redact_report
 
-        hide_secret(outcome.get_result(), secret)
+        redact_report(outcome.get_result(), secret)
 
 
 _PROBLEMS = pytest.StashKey[list[str]]()
 
 
-def report_problem(config: pytest.Config, text: str) -> None:
+def _report_problem(config: pytest.Config, text: str) -> None:
     """Keep a usage error that was found while tests are collected; it stops the run when all are.
 
-    Raised at once it would be a collection error of one file. In a worker of xdist that is what it has to be: the
-    controller knows no other way to learn of it.
-
-    Args:
-        config: The run.
-        text: The message.
-
-    Raises:
-        pytest.Collector.CollectError: This is such a worker.
+    Raised at once it would be a collection error of one file. In a worker of xdist it must be one: the controller has
+    no other way to learn of it.
     """
     if hasattr(config, "workerinput"):
         raise pytest.Collector.CollectError(text)
@@ -204,12 +198,8 @@ class _Reporter:
         return self._results
 
 
-def item_of(request: pytest.FixtureRequest) -> pytest.Function:
-    """Find the test that asked for a fixture of function scope; pytest leaves its type open.
-
-    Args:
-        request: The test's.
-    """
+def _item_of(request: pytest.FixtureRequest) -> pytest.Function:
+    """Find the test that asked for a fixture of function scope; pytest leaves its type open."""
     return cast("pytest.Function", getattr(request, "node"))  # noqa: B009  # untyped, as an attribute
 
 
@@ -226,10 +216,10 @@ def meetgeek_secret(pytestconfig: pytest.Config) -> str | bytes:
 
 @pytest.fixture
 def meetgeek(request: pytest.FixtureRequest, meetgeek_secret: str | bytes) -> MeetGeek:
-    """The fake MeetGeek: makes events, signs or forges them, delivers them, asserts on the answers."""
+    """The fake MeetGeek: makes events, signs or forges them, delivers them, asserts on the responses."""
     from pytest_meetgeek.meetgeek import MeetGeek
 
-    return MeetGeek(meetgeek_secret, seed=item_of(request).nodeid)
+    return MeetGeek(meetgeek_secret, seed=_item_of(request).nodeid)
 
 
 @pytest.fixture
@@ -239,9 +229,9 @@ def meetgeek_request(meetgeek: MeetGeek) -> WebhookRequest:
 
 
 @pytest.fixture
-def meetgeek_tampered(request: pytest.FixtureRequest, meetgeek: MeetGeek) -> WebhookRequest:
-    """A forged request: the test runs once for each tampering that must be refused (marker: meetgeek_tamper)."""
-    return meetgeek.tampered(request.param)
+def meetgeek_forged(request: pytest.FixtureRequest, meetgeek: MeetGeek) -> WebhookRequest:
+    """A forged request: the test runs once for each forgery that must be refused (marker: meetgeek_forge)."""
+    return meetgeek.forged(request.param)
 
 
 @pytest.fixture
@@ -267,7 +257,7 @@ def meetgeek_receiver(request: pytest.FixtureRequest, meetgeek_app: object, meet
     """The receiver, driven in this process: its lifespan starts with the first request and stops with the test."""
     from pytest_meetgeek.plugin.conformance import run_receiver
 
-    yield from run_receiver(request, meetgeek_app, meetgeek_path)
+    yield from run_receiver(_item_of(request), meetgeek_app, meetgeek_path)
 
 
 @pytest.fixture
@@ -287,4 +277,4 @@ def meetgeek_check(
     """One check of the conformance suite; a test that calls it runs once for each check."""
     from pytest_meetgeek.plugin.conformance import offer_check
 
-    yield from offer_check(request, meetgeek, meetgeek_spy, meetgeek_receiver)
+    yield from offer_check(_item_of(request), request.param, meetgeek, meetgeek_spy, meetgeek_receiver)

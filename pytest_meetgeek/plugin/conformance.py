@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_meetgeek.checks.catalogue import CHECKS
-from pytest_meetgeek.checks.context import Examination, Finding, Memory, examine
+from pytest_meetgeek.checks.check import run_check
+from pytest_meetgeek.checks.context import CheckContext, Memory
 from pytest_meetgeek.checks.unset_secret import UnsetSecret
 from pytest_meetgeek.drivers.asgi import LifespanError
-from pytest_meetgeek.forgeries import TAMPERINGS
+from pytest_meetgeek.forgeries import FORGERIES
 from pytest_meetgeek.nearest import did_you_mean
-from pytest_meetgeek.plugin import item_of, report_problem, settings
+from pytest_meetgeek.plugin import settings
 from pytest_meetgeek.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
+    from pytest_meetgeek.checks.result import CheckResult
     from pytest_meetgeek.meetgeek import MeetGeek
     from pytest_meetgeek.spy import Spy
 
@@ -73,45 +75,45 @@ def parametrize_checks(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("meetgeek_check", parameters, indirect=True)
 
 
-def parametrize_tamperings(metafunc: pytest.Metafunc) -> None:
-    """Run a test once for each tampering that must be refused, or as the marker says.
+def parametrize_forgeries(metafunc: pytest.Metafunc) -> list[str]:
+    """Run a test once for each forgery that must be refused, or as the marker says; return what is wrong with it.
 
     Args:
         metafunc: The test.
     """
-    marker = metafunc.definition.get_closest_marker("meetgeek_tamper")
+    marker = metafunc.definition.get_closest_marker("meetgeek_forge")
     only: tuple[Any, ...] = marker.args if marker else ()
     given: dict[str, Any] = dict(marker.kwargs) if marker else {}
     exclude = given.pop("exclude", ())
     excluded = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-    where = f"{metafunc.definition.nodeid}: meetgeek_tamper"
-    for name in given:
-        report_problem(metafunc.config, f"{where}: unknown argument {name!r}: {did_you_mean(name, ['exclude'])}")
-    for name in (*only, *excluded):
-        if name not in TAMPERINGS:
-            problem = f"{where}: unknown tampering {name!r}: {did_you_mean(str(name), TAMPERINGS)}"
-            report_problem(metafunc.config, problem)
-    wanted = only or tuple(tampering.id for tampering in TAMPERINGS.values() if tampering.level == "MUST")
+    where = f"{metafunc.definition.nodeid}: meetgeek_forge"
+    problems = [f"{where}: unknown argument {name!r}: {did_you_mean(name, ['exclude'])}" for name in given]
+    problems += [
+        f"{where}: unknown forgery {name!r}: {did_you_mean(str(name), FORGERIES)}"
+        for name in (*only, *excluded)
+        if name not in FORGERIES
+    ]
+    wanted = only or tuple(forgery.id for forgery in FORGERIES.values() if forgery.level == "MUST")
     chosen = [name for name in wanted if name not in excluded]
-    metafunc.parametrize("meetgeek_tampered", chosen, indirect=True, ids=[str(name) for name in chosen])
+    metafunc.parametrize("meetgeek_forged", chosen, indirect=True, ids=[str(name) for name in chosen])
+    return problems
 
 
-def run_receiver(request: pytest.FixtureRequest, app: object, path: str) -> Iterator[Receiver]:
+def run_receiver(item: pytest.Function, app: object, path: str) -> Iterator[Receiver]:
     """Make the receiver for one test, and stop what it started.
 
     Args:
-        request: The test's.
+        item: The test.
         app: The app or URL.
         path: Where the webhook is.
     """
-    config = request.config
+    config = item.config
     try:
         receiver = Receiver(
             app, path=path, interface=settings.interface(config), allow_hosts=settings.allowed_hosts(config)
         )
     except (TypeError, ValueError) as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    item = item_of(request)
     test: Callable[..., Any] = item.obj
     if inspect.iscoroutinefunction(test):
         # The lifespan belongs on the event loop of the test, which is gone when its fixtures are torn down.
@@ -135,17 +137,18 @@ def run_receiver(request: pytest.FixtureRequest, app: object, path: str) -> Iter
 
 
 def offer_check(
-    request: pytest.FixtureRequest, meetgeek: MeetGeek, spy: Spy, receiver: Receiver
+    item: pytest.Function, check_id: str, meetgeek: MeetGeek, spy: Spy, receiver: Receiver
 ) -> Iterator[Callable[[], None]]:
     """Make the function that runs one check, and see to it that it was called.
 
     Args:
-        request: The test's; its parameter is the id of the check.
+        item: The test.
+        check_id: The check.
         meetgeek: Makes the requests.
         spy: Counts what was processed.
         receiver: Gets them.
     """
-    config, item = request.config, item_of(request)
+    config = item.config
     if inspect.iscoroutinefunction(item.obj):
         pytest.fail("write the test as a plain 'def': a check has an event loop of its own", pytrace=False)
     memory = _memory_of(item)
@@ -157,20 +160,20 @@ def offer_check(
         called = True
         unset_secret = _unset_secret(config, receiver)
         try:
-            finding = examine(CHECKS[request.param], Examination(meetgeek, receiver, spy, memory, unset_secret))
+            context = CheckContext(meetgeek, receiver, spy, memory, unset_secret, strict=settings.is_strict(config))
+            result = run_check(CHECKS[check_id], context)
         except LifespanError as error:
             if memory.start_failed and not memory.accepted:
                 pytest.skip("blocked: the app does not start, as another check found")
             memory.start_failed = True
             raise pytest.fail.Exception(str(error), pytrace=False) from None
-        item.user_properties += _properties(finding)
-        if finding.verdict == "skipped":
-            pytest.skip(finding.reason)
-        if finding.verdict == "failed":
-            is_known = finding.check.id in settings.deviations(config)
-            if finding.check.level == "SHOULD" and not is_known and not settings.is_strict(config):
-                pytest.xfail(finding.text)
-            pytest.fail(finding.text, pytrace=False)
+        item.user_properties += _properties(result)
+        if result.outcome == "skipped":
+            pytest.skip(result.reason)
+        if result.outcome == "warned" and check_id not in settings.deviations(config):
+            pytest.xfail(result.text)
+        if result.outcome in {"failed", "warned"}:
+            pytest.fail(result.text, pytrace=False)
 
     yield check
     if not called:
@@ -190,11 +193,11 @@ def _unset_secret(config: pytest.Config, receiver: Receiver) -> UnsetSecret | No
     return UnsetSecret(target, variable, receiver.path, settings.interface(config))
 
 
-def _properties(finding: Finding) -> list[tuple[str, object]]:
+def _properties(result: CheckResult) -> list[tuple[str, object]]:
     """Tell what the summary needs, in a form that travels from xdist's workers and into JUnit's XML."""
-    texts = {"reason": finding.reason, "sent": finding.sent, "received": finding.received}
-    if finding.seconds:
-        texts["seconds"] = f"{finding.seconds:.6f}"
-    if finding.unproven:
+    texts = {"reason": result.reason, "sent": result.sent, "received": result.received}
+    if result.seconds:
+        texts["seconds"] = f"{result.seconds:.6f}"
+    if result.unproven:
         texts["unproven"] = "yes"
     return [(f"meetgeek.{name}", text) for name, text in texts.items() if text]

@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pytest_meetgeek.checks.catalogue import CHECKS
+from pytest_meetgeek.checks.result import CheckResult
 from pytest_meetgeek.forgeries import TEST_SECRET
 from pytest_meetgeek.request import to_key
-from pytest_meetgeek.response import blot_out, spellings
+from pytest_meetgeek.response import redact, spellings
 
 if TYPE_CHECKING:
     import pytest
     from _pytest.terminal import TerminalReporter
 
-Outcome = Literal["passed", "failed", "warned", "skipped"]
+    from pytest_meetgeek.checks.result import Outcome
 
 _OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "warned", "skipped")
 _DEVIATION = "known deviation: "
-
-
-@dataclass
-class Result:
-    """The outcome of one check."""
-
-    id: str
-    level: str
-    outcome: Outcome
-    reason: str
-    sent: str
-    received: str
-    seconds: float
-    unproven: bool
-
-    @property
-    def remark(self) -> str:
-        """What stands behind the id in the summary."""
-        if self.reason.startswith(_DEVIATION):
-            return f"  ({self.reason})"
-        if self.outcome == "warned":
-            return "  (reported, not failed)"
-        return "" if self.sent else f"  ({self.reason})"
 
 
 class Results:
@@ -52,7 +29,7 @@ class Results:
     """
 
     def __init__(self) -> None:
-        self._results: dict[str, Result] = {}
+        self._results: dict[str, CheckResult] = {}
 
     def add(self, report: pytest.TestReport) -> None:
         """Take the report of one phase of one check; of several, the worst counts.
@@ -63,9 +40,9 @@ class Results:
         if report.when != "call" and report.passed:
             return
         properties = {name.removeprefix("meetgeek."): str(value) for name, value in report.user_properties}
-        self._results[report.nodeid] = Result(
+        self._results[report.nodeid] = CheckResult(
             id=properties["check"],
-            level=properties["level"],
+            level=CHECKS[properties["check"]].level,
             outcome=_outcome(report),
             reason=_reason(report, properties),
             sent=properties.get("sent", ""),
@@ -98,10 +75,10 @@ class Results:
             terminal.line(f"{group:<8}" + "".join(f"{outcomes.count(outcome):>6}" for outcome in _OUTCOMES))
         for result in results:
             if result.outcome in {"failed", "warned"}:
-                terminal.line(f"  {result.level:<6} {result.id}{result.remark}")
-        answered = [result for result in results if result.seconds]
-        if answered:
-            slowest = max(answered, key=lambda result: result.seconds)
+                terminal.line(f"  {result.level:<6} {result.id}{_remark(result)}")
+        acknowledged = [result for result in results if result.seconds]
+        if acknowledged:
+            slowest = max(acknowledged, key=lambda result: result.seconds)
             terminal.line(f"  slowest acknowledgement: {slowest.seconds:.3f} s ({slowest.id})")
         unproven = sum(result.unproven for result in results)
         if unproven:
@@ -110,13 +87,13 @@ class Results:
                 "give --meetgeek-handler=module:function to prove that nothing was processed"
             )
 
-    def _ordered(self) -> list[Result]:
+    def _ordered(self) -> list[CheckResult]:
         order = {check_id: number for number, check_id in enumerate(CHECKS)}
         return sorted(self._results.values(), key=lambda result: order[result.id])
 
 
-def hide_secret(report: pytest.TestReport, secret: str | bytes) -> None:
-    """Blot a secret out of a report; the plugin's own default is public, and stays.
+def redact_report(report: pytest.TestReport, secret: str | bytes) -> None:
+    """Redact a secret in a report; the plugin's own default is public, and stays.
 
     Args:
         report: The report of one phase of a test.
@@ -128,12 +105,21 @@ def hide_secret(report: pytest.TestReport, secret: str | bytes) -> None:
     confidential = spellings(key)
 
     def hide(text: str) -> str:
-        return blot_out(text.encode("utf-8", "surrogateescape"), confidential).decode("utf-8", "surrogateescape")
+        return redact(text.encode("utf-8", "surrogateescape"), confidential).decode("utf-8", "surrogateescape")
 
     report.sections = [(name, hide(text)) for name, text in report.sections]
     text = str(report.longrepr)
     if report.failed and hide(text) != text:
         report.longrepr = hide(text)
+
+
+def _remark(result: CheckResult) -> str:
+    """What the summary says after the id."""
+    if result.reason.startswith(_DEVIATION):
+        return f"  ({result.reason})"
+    if result.outcome == "warned":
+        return "  (reported, not failed)"
+    return "" if result.sent else f"  ({result.reason})"
 
 
 def _outcome(report: pytest.TestReport) -> Outcome:

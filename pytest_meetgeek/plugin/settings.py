@@ -20,7 +20,7 @@ from pytest_meetgeek.targets import TargetError, load
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pytest_meetgeek.checks.context import Check
+    from pytest_meetgeek.checks.check import Check
     from pytest_meetgeek.receiver import Interface
 
 NO_APP = (

@@ -133,7 +133,7 @@ def test_a_receiver_that_hangs_up_has_not_acknowledged(command):
         ended = command("send", f"http://127.0.0.1:{listener.getsockname()[1]}/")
         thread.join()
     assert ended.status == 1
-    assert ended.out.count("no answer") == 3
+    assert ended.out.count("no response") == 3
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from searching import SECRET, listening, spellings
 
-from pytest_meetgeek import CHECKS, TAMPERINGS, DeliveryRecord, MeetGeek, Receiver, Response, Spy
-from pytest_meetgeek.checks.context import Examination, examine
+from pytest_meetgeek import CHECKS, FORGERIES, DeliveryRecord, MeetGeek, Receiver, Response, Spy
+from pytest_meetgeek.checks.check import run_check
+from pytest_meetgeek.checks.context import CheckContext
 from pytest_meetgeek.plugin.settings import ConfidentialText
 
 MEETGEEK = MeetGeek(SECRET, seed="a test")
@@ -34,9 +35,9 @@ def shown_secrets(text):
     return [word for word in spellings(SECRET) if word in text]
 
 
-@pytest.mark.parametrize("how", TAMPERINGS)
+@pytest.mark.parametrize("how", FORGERIES)
 def test_a_forged_request(how):
-    request = MEETGEEK.tampered(how)
+    request = MEETGEEK.forged(how)
     assert shown_secrets(repr(request) + request.describe("/") + request.curl("http://127.0.0.1/")) == []
 
 
@@ -46,13 +47,13 @@ def test_objects(app):
     spy(SECRET)
     with Receiver(app) as receiver:
         record = MEETGEEK.deliver(receiver, MEETGEEK.analyzed())
-        examination = Examination(MEETGEEK, receiver, spy)
-        findings = [examine(check, examination) for check in CHECKS.values() if check.id != "cfg.unset-secret"]
+        context = CheckContext(MEETGEEK, receiver, spy)
+        findings = [run_check(check, context) for check in CHECKS.values() if check.id != "cfg.unset-secret"]
     assert isinstance(record, DeliveryRecord)
     assert isinstance(record.attempts[0], Response)
-    objects = [MEETGEEK, spy, receiver, record, record.attempts, examination, findings, ConfidentialText(SECRET)]
+    objects = [MEETGEEK, spy, receiver, record, record.attempts, context, findings, ConfidentialText(SECRET)]
     assert shown_secrets("".join(map(repr, objects)) + record.explain()) == []
-    assert any(finding.verdict == "failed" for finding in findings)
+    assert any(result.outcome == "failed" for result in findings)
 
 
 @pytest.mark.parametrize("app", ["tell_all", "raise_all"])

@@ -7,14 +7,14 @@ import pytest
 
 from pytest_meetgeek import (
     CHECKS,
-    TAMPERINGS,
+    FORGERIES,
     Check,
     DeliveryRecord,
+    Forgery,
     MeetGeek,
     Receiver,
     Response,
     Spy,
-    Tampering,
     WebhookRequest,
 )
 
@@ -45,14 +45,14 @@ def test_a_request(meetgeek_request: WebhookRequest) -> None:
     assert_type(meetgeek_request.asgi_messages(), list[dict[str, Any]])
 
 
-@pytest.mark.meetgeek_tamper("missing", exclude=("one-bit",))
-def test_forgeries(meetgeek: MeetGeek, meetgeek_tampered: WebhookRequest, meetgeek_spy: Spy) -> None:
+@pytest.mark.meetgeek_forge("missing", exclude=("one-bit",))
+def test_forgeries(meetgeek: MeetGeek, meetgeek_forged: WebhookRequest, meetgeek_spy: Spy) -> None:
     with Receiver(
         wsgi_app, path="/hook", interface="wsgi", lifespan=False, allow_hosts=("meetgeek.example",)
     ) as receiver:
         assert_type(receiver, Receiver)
-        assert_type(receiver.send(meetgeek_tampered), Response)
-        meetgeek.assert_rejected(receiver.send(meetgeek_tampered), meetgeek_tampered, meetgeek_spy)
+        assert_type(receiver.send(meetgeek_forged), Response)
+        meetgeek.assert_rejected(receiver.send(meetgeek_forged), meetgeek_forged, meetgeek_spy)
     assert_type(meetgeek_spy.watch("shop.tasks:process"), Spy)
     assert_type(meetgeek_spy.calls, list[tuple[tuple[Any, ...], dict[str, Any]]])
 
@@ -69,7 +69,7 @@ def test_receiver(meetgeek_check: Callable[[], None]) -> None:
 
 
 def test_the_tables() -> None:
-    assert_type(TAMPERINGS["missing"], Tampering)
-    assert_type(TAMPERINGS["missing"].why, str)
+    assert_type(FORGERIES["missing"], Forgery)
+    assert_type(FORGERIES["missing"].why, str)
     assert_type(CHECKS["ack.status"], Check)
     assert_type(CHECKS["ack.status"].since, str)

@@ -3,7 +3,8 @@
 from plugin_receivers import SECRET
 
 from pytest_meetgeek import CHECKS, MeetGeek, Receiver, Spy
-from pytest_meetgeek.checks.context import Examination, Memory, examine
+from pytest_meetgeek.checks.check import run_check
+from pytest_meetgeek.checks.context import CheckContext, Memory
 
 
 def findings(app, interface="auto", handlers=None, path="/"):
@@ -16,9 +17,9 @@ def findings(app, interface="auto", handlers=None, path="/"):
             if handlers is not None:
                 handlers.handler = spy
             meetgeek = MeetGeek(SECRET, seed=check.id)
-            found[check.id] = examine(check, Examination(meetgeek, receiver, spy, memory))
+            found[check.id] = run_check(check, CheckContext(meetgeek, receiver, spy, memory, strict=True))
     return found
 
 
 def failed(found):
-    return {check_id for check_id, finding in found.items() if finding.verdict == "failed"}
+    return {check_id for check_id, result in found.items() if result.outcome == "failed"}

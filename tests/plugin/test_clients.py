@@ -167,7 +167,7 @@ def check_client(meetgeek, post):
         meetgeek.raw(b""),
         meetgeek.analyzed().with_header("Content-Type", None),
     ]
-    forged = [meetgeek.tampered(how) for how in FORGERIES]
+    forged = [meetgeek.forged(how) for how in FORGERIES]
     for request in genuine:
         meetgeek.assert_acknowledged(post(request), request)
     for request in forged:
@@ -225,7 +225,7 @@ def test_a_live_url_gets_what_was_signed(server, client, meetgeek, request):
         "deliver": lambda sent: meetgeek.deliver(url, sent).attempts[0],
     }
     if client == "deliver":
-        assert meetgeek.deliver(url, meetgeek.tampered("missing")).acknowledged is False
+        assert meetgeek.deliver(url, meetgeek.forged("missing")).acknowledged is False
         assert len(plugin_frameworks.seen) == 3
         plugin_frameworks.seen.clear()
         record = meetgeek.deliver(url, meetgeek.analyzed())
@@ -235,13 +235,13 @@ def test_a_live_url_gets_what_was_signed(server, client, meetgeek, request):
 
 
 @pytest.mark.parametrize("server", ["asgi_server", "wsgi_server"])
-def test_every_tampering_is_refused_by_a_live_server(server, meetgeek, request):
-    from pytest_meetgeek import TAMPERINGS
+def test_every_forgery_is_refused_by_a_live_server(server, meetgeek, request):
+    from pytest_meetgeek import FORGERIES
 
     with Receiver(request.getfixturevalue(server)) as receiver:
-        for how, tampering in TAMPERINGS.items():
-            response = receiver.send(meetgeek.tampered(how))
-            assert tampering.refused_by(response.status), (how, response)
+        for how, forgery in FORGERIES.items():
+            response = receiver.send(meetgeek.forged(how))
+            assert forgery.refused_by(response.status), (how, response)
 
 
 def test_a_body_in_pieces_goes_chunked_over_a_url(asgi_server, meetgeek):
@@ -263,7 +263,7 @@ def test_a_url_in_async_code(wsgi_server, meetgeek):
 @pytest.mark.parametrize("client", ["requests", "django"])
 def test_a_mapping_cannot_hold_a_header_twice(how, client, meetgeek):
     with pytest.raises(ValueError, match="takes each header once"):
-        getattr(meetgeek.tampered(how), client)
+        getattr(meetgeek.forged(how), client)
 
 
 def test_django_would_encode_another_charset_again(meetgeek):

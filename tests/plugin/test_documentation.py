@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_meetgeek import CHECKS, TAMPERINGS
+from pytest_meetgeek import CHECKS, FORGERIES
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = DOCS / "how-to" / "test-a-receiver.md"
@@ -24,7 +24,7 @@ def sorted_as_on_the_page():
 
 
 def test_the_counts_of_the_page():
-    must = [tampering for tampering in TAMPERINGS.values() if tampering.level == "MUST"]
+    must = [forgery for forgery in FORGERIES.values() if forgery.level == "MUST"]
     assert f"of {len(CHECKS)} checks" in GUIDE.read_text(encoding="utf-8")
     assert f"each of the {len(must)} forgeries that must be refused" in PLUGIN.read_text(encoding="utf-8")
 

@@ -172,7 +172,7 @@ def test_nobody_listening_is_an_answer_too():
     for url in ("http://127.0.0.1:1/", "https://127.0.0.1:1/"):
         response = Receiver(url).send(REQUEST)
         assert (response.status, type(response.error)) == (0, ConnectionRefusedError)
-        assert response.describe().startswith("no answer\n    ConnectionRefusedError: ")
+        assert response.describe().startswith("no response\n    ConnectionRefusedError: ")
 
 
 # --- lifespan
@@ -533,7 +533,7 @@ def test_the_path_goes_to_the_app():
 def test_the_assertions_tell_what_came():
     spy = Spy()
     MEETGEEK.assert_rejected(Response(401), spy=spy)
-    MEETGEEK.assert_rejected(Response(431), MEETGEEK.tampered("huge"))
+    MEETGEEK.assert_rejected(Response(431), MEETGEEK.forged("huge"))
     with pytest.raises(
         AssertionError, match="not acknowledged\n  required: HTTP 200, no body\n  received: HTTP 200, 1 byte"
     ):
@@ -541,13 +541,13 @@ def test_the_assertions_tell_what_came():
     with pytest.raises(
         AssertionError, match=r"not rejected\n  sent: .*missing.*\n  required: HTTP 401\n  received: HTTP 403"
     ):
-        MEETGEEK.assert_rejected(Response(403), MEETGEEK.tampered("missing"))
+        MEETGEEK.assert_rejected(Response(403), MEETGEEK.forged("missing"))
     spy("event")
     with pytest.raises(AssertionError, match="rejected, but processed all the same"):
         MEETGEEK.assert_rejected(Response(401), spy=spy)
 
 
-def test_a_leaked_secret_is_blotted_out():
+def test_a_leaked_secret_is_redacted():
     leaking = Response(500, body=b"key: a-shared-secret", error=ValueError("a-shared-secret"))
     with pytest.raises(AssertionError) as caught:
         MEETGEEK.assert_rejected(leaking)
@@ -592,5 +592,5 @@ def test_the_line_of_the_app_is_named():
 
 
 def test_a_foreign_answer_without_a_status_is_refused():
-    with pytest.raises(TypeError, match="no answer of a known client: str"):
+    with pytest.raises(TypeError, match="not the response of a known client: str"):
         MEETGEEK.assert_acknowledged("200")

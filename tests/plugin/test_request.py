@@ -1,5 +1,6 @@
 """One request: its signature against vectors from openssl, its forms, its words."""
 
+import hashlib
 import json
 import os
 import shlex
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from pytest_meetgeek import TAMPERINGS, MeetGeek, WebhookRequest
+from pytest_meetgeek import FORGERIES, MeetGeek, WebhookRequest
 from pytest_meetgeek.request import keyed_digest, sign
 
 # printf '%s' BODY | openssl dgst -sha256 -mac HMAC -macopt hexkey:KEY, with OpenSSL 3.
@@ -57,10 +58,12 @@ def test_a_text_secret_is_its_utf_8():
 @given(
     some.binary(min_size=1, max_size=200), some.binary(max_size=300), some.sampled_from(["sha1", "sha256", "sha512"])
 )
-def test_the_digest_agrees_with_the_standard_library(key, body, algorithm):
-    import hmac
-
-    assert keyed_digest(key, body, algorithm) == hmac.digest(key, body, algorithm)
+def test_the_digest_follows_rfc_2104(key, body, algorithm):
+    block = hashlib.new(algorithm).block_size
+    padded = (hashlib.new(algorithm, key).digest() if len(key) > block else key).ljust(block, b"\0")
+    inner = hashlib.new(algorithm, bytes(byte ^ 0x36 for byte in padded) + body).digest()
+    outer = hashlib.new(algorithm, bytes(byte ^ 0x5C for byte in padded) + inner).digest()
+    assert keyed_digest(key, body, algorithm) == outer
 
 
 @given(some.binary(max_size=60), some.binary(max_size=60))
@@ -116,7 +119,7 @@ def test_the_asgi_form(meetgeek):
 
 
 def test_the_wsgi_form(meetgeek):
-    environ = meetgeek.tampered("two-bad-last").wsgi_environ("/a%20b?c=d")
+    environ = meetgeek.forged("two-bad-last").wsgi_environ("/a%20b?c=d")
     first, second = environ["HTTP_X_MG_SIGNATURE"].split(",")
     assert (len(first), second) == (64, "0" * 64)
     assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["CONTENT_TYPE"]) == (
@@ -138,12 +141,12 @@ def test_the_repr_abbreviates_the_signature(meetgeek):
     request = meetgeek.failed()
     shown = f"'{request.signature[:12]}…{request.signature[-6:]} (64 chars)'"
     assert repr(request) == f"<WebhookRequest POST failed, 35 bytes, X-MG-Signature: {shown}>"
-    assert repr(meetgeek.tampered("missing")).endswith("no X-MG-Signature>")
-    assert repr(meetgeek.tampered("empty")).endswith("X-MG-Signature: ' (0 chars)'>")
+    assert repr(meetgeek.forged("missing")).endswith("no X-MG-Signature>")
+    assert repr(meetgeek.forged("empty")).endswith("X-MG-Signature: ' (0 chars)'>")
 
 
 def test_the_secret_shows_nowhere(meetgeek):
-    request = meetgeek.tampered("secret-itself")
+    request = meetgeek.forged("secret-itself")
     assert request.signature == "a-shared-secret"
     for text in (repr(meetgeek), repr(request), request.curl("http://127.0.0.1/")):
         assert "a-shared-secret" not in text
@@ -157,7 +160,7 @@ def test_the_command_line_sends_the_same(meetgeek):
         *("curl", "-i", "-X", "POST", "-H", "Content-Type: application/json"),
         *("-H", f"X-MG-Signature: {request.signature}", "--data-binary", request.body.decode(), url),
     ]
-    assert "'X-MG-Signature;'" in meetgeek.tampered("empty").curl(url)
+    assert "'X-MG-Signature;'" in meetgeek.forged("empty").curl(url)
     assert "-H Content-Type: " in meetgeek.raw(b"x", content_type=None).curl(url)
     assert meetgeek.raw(b"\xff").curl(url).startswith("echo /w== | base64 -d | curl")
     assert "base64 -d" in meetgeek.raw(b"@file").curl(url)
@@ -165,15 +168,15 @@ def test_the_command_line_sends_the_same(meetgeek):
 
 
 def test_the_catalogue():
-    levels = [tampering.level for tampering in TAMPERINGS.values()]
+    levels = [forgery.level for forgery in FORGERIES.values()]
     assert (levels.count("MUST"), levels.count("SHOULD"), levels.count("MAY")) == (33, 3, 6)
-    assert all(tampering.why for tampering in TAMPERINGS.values())
+    assert all(forgery.why for forgery in FORGERIES.values())
 
 
-@pytest.mark.parametrize("how", TAMPERINGS)
+@pytest.mark.parametrize("how", FORGERIES)
 @pytest.mark.parametrize("secret", ["a-shared-secret", "meetgeek-test-secret", "None", b"\x00\n\xff"])
 def test_no_forgery_is_genuine(how, secret):
-    request = MeetGeek(secret, seed="x").tampered(how)
+    request = MeetGeek(secret, seed="x").forged(how)
     assert (request.expected, request.label) == (401, how)
     assert request.signatures != (sign(secret, request.body),)
 
@@ -181,23 +184,23 @@ def test_no_forgery_is_genuine(how, secret):
 @pytest.mark.parametrize("how", ["of-empty-body", "body-emptied"])
 def test_a_forgery_that_would_be_genuine_is_refused(how, meetgeek):
     with pytest.raises(ValueError, match="would be genuine; give another base"):
-        meetgeek.tampered(how, meetgeek.raw(b""))
+        meetgeek.forged(how, meetgeek.raw(b""))
 
 
 def test_forgeries_of_other_bases(meetgeek):
-    assert meetgeek.tampered("body-changed", meetgeek.raw(b"")).body == b"0"
-    assert meetgeek.tampered("body-changed", meetgeek.raw("é".encode())).body == "é0".encode()
-    assert meetgeek.tampered("body-changed", meetgeek.raw(b'{"a": 0}')).body == b'{"a": 1}'
+    assert meetgeek.forged("body-changed", meetgeek.raw(b"")).body == b"0"
+    assert meetgeek.forged("body-changed", meetgeek.raw("é".encode())).body == "é0".encode()
+    assert meetgeek.forged("body-changed", meetgeek.raw(b'{"a": 0}')).body == b'{"a": 1}'
     compact = meetgeek.raw(b'{"a":0}')
-    assert meetgeek.tampered("body-reserialised", compact).body == b'{"a": 0}'
-    assert meetgeek.tampered("of-other-body", meetgeek.failed()).signature != meetgeek.failed().signature
+    assert meetgeek.forged("body-reserialised", compact).body == b'{"a": 0}'
+    assert meetgeek.forged("of-other-body", meetgeek.failed()).signature != meetgeek.failed().signature
 
 
-def test_a_mistyped_tampering_names_the_nearest(meetgeek):
-    with pytest.raises(LookupError, match="unknown tampering 'one-bti': did you mean 'one-bit'"):
-        meetgeek.tampered("one-bti")
+def test_a_mistyped_forgery_names_the_nearest(meetgeek):
+    with pytest.raises(LookupError, match="unknown forgery 'one-bti': did you mean 'one-bit'"):
+        meetgeek.forged("one-bti")
     with pytest.raises(LookupError, match="known: missing, empty"):
-        meetgeek.tampered("qqqqqq")
+        meetgeek.forged("qqqqqq")
 
 
 def test_a_team_shares_one_meeting(meetgeek):
@@ -230,8 +233,8 @@ for app in (wsgi, asgi):
     meetgeek.assert_acknowledged(meetgeek.deliver(app, request))
 for check in p.CHECKS.values():
     assert check.why
-for how in p.TAMPERINGS:
-    meetgeek.tampered(how)
+for how in p.FORGERIES:
+    meetgeek.forged(how)
 foreign = {"httpx", "requests", "django", "flask", "werkzeug", "starlette", "asgiref", "anyio", "trio", "pytest",
            "hypothesis", "mg_middleware"}
 print(sorted(foreign & set(sys.modules)))

@@ -62,7 +62,7 @@ def test_it_sends_what_meetgeek_sends(receiver, monkeypatch, capsys, words, even
 
 def test_a_forgery_is_refused_three_times(receiver, monkeypatch, capsys):
     monkeypatch.setenv("SHOP_SECRET", SECRET)
-    words = ["--meetgeek-secret-env=SHOP_SECRET", "--event=failed", "--tamper=one-bit"]
+    words = ["--meetgeek-secret-env=SHOP_SECRET", "--event=failed", "--forge=one-bit"]
     assert main(["send", "--to", receiver.url, *words]) == 1
     assert receiver.events == []
     assert capsys.readouterr().out.count("401") == 3
@@ -75,19 +75,19 @@ def test_without_a_variable_it_signs_with_the_public_secret_of_the_tests(receive
 
 def test_no_connection_is_no_acknowledgement(capsys):
     assert main(["send", "--to", "http://127.0.0.1:9/", "--meetgeek-allow-host", "localhost"]) == 1
-    assert "POST 3: no answer" in capsys.readouterr().out
+    assert "POST 3: no response" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--to", "http://127.0.0.1:9/", "--tamper", "one-bti"], "did you mean 'one-bit'"),
+        (["--to", "http://127.0.0.1:9/", "--forge", "one-bti"], "did you mean 'one-bit'"),
         (["--to", "http://example.org/"], "example.org is not a loopback address"),
         (["--to", "shop:app"], "shop:app"),
         (["--to", "http://127.0.0.1:9/", "--meetgeek-secret-env", "UNSET"], "UNSET is not set, or empty"),
         ([], "--to"),
     ],
-    ids=["tampering", "host", "no URL", "secret", "no receiver"],
+    ids=["forgery", "host", "no URL", "secret", "no receiver"],
 )
 def test_wrong_words_are_refused_at_once(monkeypatch, capsys, words, said):
     monkeypatch.delenv("UNSET", raising=False)

@@ -23,9 +23,9 @@ def test_every_delivery_is_acknowledged(receiver, delivery):
     MEETGEEK.assert_acknowledged(receiver.send(delivery), delivery)
 
 
-@given(strategies.tamperings())
+@given(strategies.forgeries())
 def test_every_forgery_is_rejected(receiver, how):
-    request = MEETGEEK.tampered(how)
+    request = MEETGEEK.forged(how)
     MEETGEEK.assert_rejected(receiver.send(request), request)
 
 

@@ -16,7 +16,8 @@ from plugin_findings import failed, findings
 from plugin_receivers import SECRET, WRONG, Right
 
 from pytest_meetgeek import CHECKS, MeetGeek, Receiver, Spy
-from pytest_meetgeek.checks.context import Examination, Memory, examine
+from pytest_meetgeek.checks.check import run_check
+from pytest_meetgeek.checks.context import CheckContext, Memory
 from pytest_meetgeek.checks.unset_secret import UnsetSecret
 
 # How many checks find something, where it is not just the ones that must.
@@ -102,7 +103,7 @@ def test_a_broken_receiver_is_caught_by_its_checks(name):
 def test_a_right_receiver_passes_all(interface):
     receiver = Right()
     found = findings(getattr(receiver, interface), interface, receiver)
-    skipped = {check_id for check_id, finding in found.items() if finding.verdict == "skipped"}
+    skipped = {check_id for check_id, result in found.items() if result.outcome == "skipped"}
     assert failed(found) == set()
     assert skipped == ELSEWHERE | (set() if interface == "asgi" else {"raw.chunked", "rep.concurrent"})
 
@@ -121,7 +122,7 @@ def test_one_fault_gives_few_findings():
 
 
 @pytest.mark.parametrize(
-    ("app", "verdict"),
+    ("app", "outcome"),
     [
         ("open_door", "failed"),
         ("empty_key", "failed"),
@@ -130,16 +131,16 @@ def test_one_fault_gives_few_findings():
         ("stays_down", "passed"),
     ],
 )
-def test_an_app_that_is_open_without_its_secret_is_caught(app, verdict, tmp_path, monkeypatch):
+def test_an_app_that_is_open_without_its_secret_is_caught(app, outcome, tmp_path, monkeypatch):
     tmp_path.joinpath("plugin_open_app.py").write_text(textwrap.dedent(OPEN_WITHOUT_A_SECRET))
     monkeypatch.syspath_prepend(tmp_path)
     unset_secret = UnsetSecret(f"plugin_open_app:{app}", "SHOP_SECRET", "/", "auto")
-    examination = Examination(MeetGeek(SECRET), Receiver(Right().asgi), unset_secret=unset_secret)
-    assert examine(CHECKS["cfg.unset-secret"], examination).verdict == verdict
+    context = CheckContext(MeetGeek(SECRET), Receiver(Right().asgi), unset_secret=unset_secret)
+    assert run_check(CHECKS["cfg.unset-secret"], context).outcome == outcome
 
 
 @pytest.mark.parametrize(
-    ("statement", "verdict", "reason"),
+    ("statement", "outcome", "reason"),
     [
         ("os.environ['SHOP_SECRET']", "passed", ""),
         ("print('loading'); sys.exit('no secret')", "passed", ""),
@@ -148,17 +149,17 @@ def test_an_app_that_is_open_without_its_secret_is_caught(app, verdict, tmp_path
         ("time.sleep(60)", "skipped", "the app, started without its secret, was not done in 3 s"),
     ],
 )
-def test_an_app_that_does_not_start_passes_only_where_it_says_no(statement, verdict, reason, tmp_path, monkeypatch):
+def test_an_app_that_does_not_start_passes_only_where_it_says_no(statement, outcome, reason, tmp_path, monkeypatch):
     tmp_path.joinpath("plugin_closed_app.py").write_text(f"import os, sys, time\n{statement}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("pytest_meetgeek.checks.unset_secret._PATIENCE", 3 if "sleep" in statement else 60)
     unset_secret = UnsetSecret("plugin_closed_app:app", "SHOP_SECRET", "/", "auto")
-    finding = examine(
+    result = run_check(
         CHECKS["cfg.unset-secret"],
-        Examination(MeetGeek(SECRET), Receiver(Right().asgi), unset_secret=unset_secret),
+        CheckContext(MeetGeek(SECRET), Receiver(Right().asgi), unset_secret=unset_secret),
     )
-    assert finding.verdict == verdict
-    assert fnmatch(finding.reason, reason)
+    assert result.outcome == outcome
+    assert fnmatch(result.reason, reason)
 
 
 class Folded(BaseHTTPRequestHandler):
@@ -212,11 +213,11 @@ def serve():
         yield serve
 
 
-@pytest.mark.parametrize(("server", "verdict"), [(CaseSensitive, "failed"), (Folded, "passed")])
-def test_a_header_looked_up_by_one_spelling_is_caught(server, verdict, serve):
-    finding = examine(CHECKS["hdr.case"], Examination(MeetGeek(SECRET), Receiver(serve(server))))
-    assert finding.verdict == verdict
-    assert ("again:    curl" in finding.text) == (verdict == "failed")
+@pytest.mark.parametrize(("server", "outcome"), [(CaseSensitive, "failed"), (Folded, "passed")])
+def test_a_header_looked_up_by_one_spelling_is_caught(server, outcome, serve):
+    result = run_check(CHECKS["hdr.case"], CheckContext(MeetGeek(SECRET), Receiver(serve(server))))
+    assert result.outcome == outcome
+    assert ("again:    curl" in result.text) == (outcome == "failed")
 
 
 @pytest.mark.parametrize(("server", "caught_by"), [(HangsUp, {"rej.status", "sig.wrong-secret"}), (Folded, set())])
@@ -226,8 +227,8 @@ def test_a_forgery_that_gets_no_answer_at_all_is_no_skip(server, caught_by, serv
 
 
 def test_who_hangs_up_on_forgeries_is_caught_by_one_check_alone(serve):
-    finding = examine(CHECKS["rej.status"], Examination(MeetGeek(SECRET), Receiver(serve(HangsUp))))
-    assert finding.verdict == "failed"
+    result = run_check(CHECKS["rej.status"], CheckContext(MeetGeek(SECRET), Receiver(serve(HangsUp))))
+    assert result.outcome == "failed"
 
 
 async def hangs(scope, receive, send):
@@ -240,7 +241,7 @@ def test_a_receiver_that_never_answers_is_waited_for_once():
     found = findings(hangs)
     assert time.monotonic() - began < 5
     assert failed(found) == {"ack.status"}
-    assert found["sig.missing"].reason == "blocked by ack.status: the receiver does not answer"
+    assert found["sig.missing"].reason == "blocked by ack.status: the receiver does not respond"
 
 
 class Late(Right):
@@ -254,8 +255,8 @@ class Late(Right):
 def test_a_receiver_that_never_answers_blocks_any_check(check_id):
     memory = Memory()
     with Receiver(hangs, timeout=0.1) as receiver:
-        finding = examine(CHECKS[check_id], Examination(MeetGeek(SECRET), receiver, memory=memory))
-    assert finding.verdict == "skipped"
+        result = run_check(CHECKS[check_id], CheckContext(MeetGeek(SECRET), receiver, memory=memory))
+    assert result.outcome == "skipped"
     assert memory.timed_out
 
 
@@ -271,18 +272,18 @@ def test_a_receiver_that_hangs_on_forgeries_blocks_nothing():
     memory = Memory()
     with Receiver(HangsOnForgeries().asgi, timeout=0.1) as receiver:
         for check_id in ("rej.status", "sig.wrong-secret"):
-            finding = examine(CHECKS[check_id], Examination(MeetGeek(SECRET), receiver, memory=memory))
-            assert finding.verdict == "failed"
+            result = run_check(CHECKS[check_id], CheckContext(MeetGeek(SECRET), receiver, memory=memory))
+            assert result.outcome == "failed"
 
 
 def test_a_handler_that_nobody_counted_yet_is_still_waited_for():
     memory = Memory()
     spy = Spy()
     with Receiver(Late().asgi) as receiver:
-        examination = Examination(MeetGeek(SECRET), receiver, spy, memory)
-        assert examine(CHECKS["rep.processed"], examination).verdict == "skipped"
+        context = CheckContext(MeetGeek(SECRET), receiver, spy, memory)
+        assert run_check(CHECKS["rep.processed"], context).outcome == "skipped"
         spy.watch("plugin_shop:process")
-        assert examine(CHECKS["rep.processed"], examination).verdict == "passed"
+        assert run_check(CHECKS["rep.processed"], context).outcome == "passed"
     spy.undo()
 
 
@@ -290,14 +291,14 @@ def test_a_lock_out_is_no_skip_once_something_was_accepted():
     right = Right()
     memory = Memory()
     with Receiver(right.asgi) as receiver:
-        examination = Examination(MeetGeek(SECRET), receiver, memory=memory)
+        context = CheckContext(MeetGeek(SECRET), receiver, memory=memory)
         right.success = (429, b"")
-        assert examine(CHECKS["raw.compact"], examination).verdict == "skipped"
+        assert run_check(CHECKS["raw.compact"], context).outcome == "skipped"
         right.success = (200, b"")
-        assert examine(CHECKS["ack.status"], examination).verdict == "passed"
+        assert run_check(CHECKS["ack.status"], context).outcome == "passed"
         right.success = (429, b"")
-        finding = examine(CHECKS["raw.compact"], examination)
-    assert (finding.verdict, finding.reason) == ("failed", "required HTTP 200, as to earlier deliveries")
+        result = run_check(CHECKS["raw.compact"], context)
+    assert (result.outcome, result.reason) == ("failed", "required HTTP 200, as to earlier deliveries")
 
 
 def test_a_check_belongs_to_the_group_that_its_id_begins_with():

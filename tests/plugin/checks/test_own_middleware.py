@@ -61,8 +61,8 @@ def check(name, interface):
     app = getattr(load(APPLICATIONS / f"with_{name}.py"), f"build_{interface}")(application.record, list, ())
     guarded = GUARDS[interface](app, SECRET, acknowledge=True, idempotency_store=MemoryStore())
     found = findings(guarded, interface, application, path=PATH)
-    assert {check_id: finding.text for check_id, finding in found.items() if finding.verdict == "failed"} == {}
-    skipped = {check_id for check_id, finding in found.items() if finding.verdict == "skipped"}
+    assert {check_id: result.text for check_id, result in found.items() if result.outcome == "failed"} == {}
+    skipped = {check_id for check_id, result in found.items() if result.outcome == "skipped"}
     only_asgi = set() if interface == "asgi" else {"raw.chunked", "rep.concurrent"}
     assert skipped == {"hdr.case", "cfg.unset-secret"} | only_asgi
 

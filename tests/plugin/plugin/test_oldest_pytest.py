@@ -60,9 +60,9 @@ def test_in_the_user_s_own_suite_and_only_what_failed_last(run, tmp_path):
     Path(tmp_path / "test_it.py").write_text(
         "import pytest\n"
         "def test_receiver(meetgeek_check): meetgeek_check()\n"
-        "@pytest.mark.meetgeek_tamper('missing')\n"
-        "def test_forged(meetgeek, meetgeek_receiver, meetgeek_tampered, meetgeek_spy):\n"
-        "    meetgeek.assert_rejected(meetgeek_receiver.send(meetgeek_tampered), meetgeek_tampered, meetgeek_spy)\n"
+        "@pytest.mark.meetgeek_forge('missing')\n"
+        "def test_forged(meetgeek, meetgeek_receiver, meetgeek_forged, meetgeek_spy):\n"
+        "    meetgeek.assert_rejected(meetgeek_receiver.send(meetgeek_forged), meetgeek_forged, meetgeek_spy)\n"
     )
     _, output = run("test_it.py")
     assert "1 failed, 68 passed, 6 skipped" in output, output

@@ -135,7 +135,7 @@ def test_a_dead_url_is_one_finding(run):
     result.stdout.fnmatch_lines(
         [
             "  sent:     POST /hook analyzed, 95 bytes, *",
-            "  received: no answer",
+            "  received: no response",
             "    ConnectionRefusedError: *",
             "  again:    curl -i -X POST *http://127.0.0.1:1/hook",
             "  MUST   ack.status",
@@ -225,7 +225,7 @@ def test_a_secret_does_not_show_in_a_traceback(pytester, run, monkeypatch):
         """
         def test_it(meetgeek_secret, meetgeek):
             assert meetgeek_secret == "very-" + "secret-indeed"
-            request = meetgeek.tampered("secret-itself")
+            request = meetgeek.forged("secret-itself")
             copies = [meetgeek, request, meetgeek_secret]
             assert not copies
         """
@@ -249,18 +249,18 @@ SHOWING = """
         assert meetgeek_secret == "another"
 
     def test_an_error_inside(meetgeek):
-        meetgeek.tampered("body-key-order", meetgeek.raw(b"{"))
+        meetgeek.forged("body-key-order", meetgeek.raw(b"{"))
 
     def test_the_header(meetgeek):
-        assert meetgeek.tampered("secret-itself").signature == ""
+        assert meetgeek.forged("secret-itself").signature == ""
 
     def test_what_the_app_tells(meetgeek):
-        record = meetgeek.deliver(echo, meetgeek.tampered("secret-itself"))
+        record = meetgeek.deliver(echo, meetgeek.forged("secret-itself"))
         assert record.acknowledged, record.explain()
 
     def test_an_answer(meetgeek):
         with Receiver(echo) as receiver:
-            assert receiver.send(meetgeek.tampered("secret-itself")) == 200
+            assert receiver.send(meetgeek.forged("secret-itself")) == 200
 """
 
 
@@ -505,7 +505,7 @@ def test_the_app_without_its_secret(run, monkeypatch):
 def test_the_help_texts(option, run):
     lines = {
         "--markers": [
-            "@pytest.mark.meetgeek_tamper(?only, exclude=()): *",
+            "@pytest.mark.meetgeek_forge(?only, exclude=()): *",
             "@pytest.mark.meetgeek_check(id, level): *",
         ],
         "--help": [
@@ -519,7 +519,7 @@ def test_the_help_texts(option, run):
         ],
         "--fixtures": [
             "meetgeek_secret ?session scope? -- *",
-            *(f"meetgeek{name} -- *" for name in ("", "_request", "_tampered", "_app", "_path")),
+            *(f"meetgeek{name} -- *" for name in ("", "_request", "_forged", "_app", "_path")),
             *(f"meetgeek{name} -- *" for name in ("_receiver", "_spy", "_check")),
         ],
     }

@@ -83,33 +83,33 @@ def test_the_directory_of_the_call_is_searched(pytester, run):
 MARKED = """
 import pytest
 
-@pytest.mark.meetgeek_tamper({arguments})
-def test_it(meetgeek_tampered):
-    assert meetgeek_tampered.expected == 401
+@pytest.mark.meetgeek_forge({arguments})
+def test_it(meetgeek_forged):
+    assert meetgeek_forged.expected == 401
 """
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("'misisng'", "unknown tampering 'misisng': did you mean 'missing'*"),
-        ("exclude=['one-bti']", "unknown tampering 'one-bti': did you mean 'one-bit'*"),
+        ("'misisng'", "unknown forgery 'misisng': did you mean 'missing'*"),
+        ("exclude=['one-bti']", "unknown forgery 'one-bti': did you mean 'one-bit'*"),
         ("exlude=['one-bit']", "unknown argument 'exlude': did you mean 'exclude'*"),
-        ("5", "unknown tampering 5: *"),
+        ("5", "unknown forgery 5: *"),
     ],
 )
 def test_a_wrong_marker_stops_the_run(arguments, message, pytester, run):
     pytester.makepyfile(MARKED.format(arguments=arguments))
     result = run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: *::test_it: meetgeek_tamper: {message}"])
+    result.stderr.fnmatch_lines([f"ERROR: *::test_it: meetgeek_forge: {message}"])
 
 
 def test_a_wrong_marker_stops_two_workers(pytester, run):
     pytester.makepyfile(MARKED.format(arguments="'misisng'"))
     result = pytester.runpytest_subprocess("-pno:cacheprovider", "-pno:asyncio", "-n2")
     assert result.ret != 0
-    result.stdout.fnmatch_lines(["*meetgeek_tamper: unknown tampering 'misisng': did you mean 'missing'*"])
+    result.stdout.fnmatch_lines(["*meetgeek_forge: unknown forgery 'misisng': did you mean 'missing'*"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""One check: what it is, and how it is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_meetgeek.checks.result import CheckFailure, CheckResult, CheckSkipped
+from pytest_meetgeek.response import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_meetgeek.checks.context import CheckContext
+    from pytest_meetgeek.forgeries import Level
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of the conformance suite.
+
+    Args:
+        id: The stable name: group, dot, property.
+        level: MUST fails, SHOULD warns (fails when strict), MAY must only not crash.
+        title: What is required, in one sentence.
+        source: Where that is written.
+        why: The mistake it has been seen to catch.
+        run: Sends the requests; raises CheckFailure or CheckSkipped.
+        since: The version of the catalogue that introduced it.
+    """
+
+    id: str
+    level: Level
+    title: str
+    source: str
+    why: str
+    run: Callable[[CheckContext], None]
+    since: str = "1.0"
+
+    @property
+    def group(self) -> str:
+        """The part of the id before the dot."""
+        return self.id.partition(".")[0]
+
+
+def run_check(check: Check, context: CheckContext) -> CheckResult:
+    """Run one check.
+
+    Not in async code: checks send synchronously.
+
+    Args:
+        check: The check.
+        context: What it works with.
+
+    Raises:
+        LifespanError: The app's start-up failed.
+    """
+    result = CheckResult(check.id, check.level, why=check.why)
+    try:
+        check.run(context)
+    except CheckSkipped as skipped:
+        result.outcome, result.reason = "skipped", str(skipped)
+    except CheckFailure as failure:
+        _describe(result, check, failure, context)
+    finally:
+        context.spy.fail_next = 0
+    result.seconds, result.unproven = context.slowest, context.unproven
+    return result
+
+
+def _describe(result: CheckResult, check: Check, failure: CheckFailure, context: CheckContext) -> None:
+    receiver, confidential = context.receiver, context.meetgeek.confidential
+    result.outcome = "failed" if check.level == "MUST" or context.strict else "warned"
+    result.reason = f"required {failure.required}" + (f": {failure.note}" if failure.note else "")
+    result.sent = failure.request.describe(receiver.path)
+    result.required, result.note = failure.required, failure.note
+    result.received = failure.response.describe(confidential)
+    lines = [
+        f"[{check.id}] {check.title}",
+        f"  level:    {check.level}   source: {check.source}",
+        f"  sent:     {result.sent}",
+        f"  required: {result.required}",
+        f"  received: {result.received}",
+        *([f"  note:     {result.note}"] if result.note else []),
+        f"  why:      {check.why}",
+        *([f"  again:    {failure.request.curl(receiver.url)}"] if receiver.interface == "url" else []),
+    ]
+    result.text = redact("\n".join(lines).encode(), confidential).decode()
