@@ -8,6 +8,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+@pytest.fixture(params=["asyncio", "trio"])
+def run(request):
+    """Runs an async function on each event loop."""
+    from plugin_drivers import RUNNERS
+
+    return RUNNERS[request.param]
+
+
 @pytest.fixture(autouse=True)
 def importable_in_subprocesses(monkeypatch):
     """What pytester starts finds the receivers of this folder too."""

@@ -1,108 +1,19 @@
-"""Driving a receiver: interfaces, lifespan, event loops, errors, delivery as MeetGeek does it."""
+"""Driving a receiver: interfaces, event loops, one life of the app."""
 
 import asyncio
 import functools
 import time
 
 import pytest
-import trio
+from plugin_drivers import END, MEETGEEK, REQUEST, START, Lively, one_response, sync_wsgi
 from plugin_receivers import Right
 
-from pytest_meetgeek import MeetGeek, Receiver, Response, Spy
+from pytest_meetgeek import Receiver
 from pytest_meetgeek.drivers.asgi import LifespanError
-
-SECRET = "a-shared-secret"
-MEETGEEK = MeetGeek(SECRET, seed="x")
-REQUEST = MEETGEEK.analyzed()
-
-
-async def run_on_asyncio(work):
-    return await work()
-
-
-RUNNERS = {
-    "asyncio": lambda work: asyncio.run(run_on_asyncio(work)),
-    "trio": trio.run,
-}
-
-
-@pytest.fixture(params=RUNNERS)
-def run(request):
-    return RUNNERS[request.param]
-
-
-class Lively:
-    """An ASGI app with a lifespan that notes what happens; `fail` names the phase that goes wrong."""
-
-    def __init__(self, fail=None, statuses=(200,), body=b""):
-        self.events, self.fail, self.statuses, self.body = [], fail, list(statuses), body
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "lifespan":
-            assert (await receive())["type"] == "lifespan.startup"
-            await self.phase("startup", send)
-            scope["state"]["key"] = "value"
-            if self.fail == "returns":
-                return
-            assert (await receive())["type"] == "lifespan.shutdown"
-            await self.phase("shutdown", send)
-            if self.fail == "lingers":
-                await receive()
-                await Sleep.forever()
-        else:
-            self.events.append(scope["state"].get("key"))
-            status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-            await send({"type": "http.response.start", "status": status, "headers": []})
-            await send({"type": "http.response.body", "body": self.body})
-
-    async def phase(self, name, send):
-        self.events.append(name)
-        if self.fail == name:
-            return await send({"type": f"lifespan.{name}.failed", "message": "no database"})
-        if self.fail == f"{name} raises":
-            raise ValueError("no database")
-        if self.fail == f"{name} hangs":
-            await Sleep.forever()
-        return await send({"type": f"lifespan.{name}.complete"})
-
-
-class Sleep:
-    @staticmethod
-    async def forever():
-        try:
-            await asyncio.sleep(60)
-        except RuntimeError:
-            await trio.sleep(60)
-
-
-def one_answer(*messages):
-    """An ASGI app without a lifespan that sends these messages."""
-
-    async def app(scope, receive, send):
-        if scope["type"] != "http":
-            raise NotImplementedError
-        for message in messages:
-            if isinstance(message, BaseException):
-                raise message
-            await send(message)
-
-    return app
-
-
-START = {"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"b")]}
-END = {"type": "http.response.body", "body": b"ok"}
-
-
-# --- ASGI or WSGI
-
-
-def sync_wsgi(environ, start_response):
-    start_response("200 OK", [])
-    return []
 
 
 def asgi_by_arity(scope, receive, send):
-    return one_answer(START, {"type": "http.response.body"})(scope, receive, send)
+    return one_response(START, {"type": "http.response.body"})(scope, receive, send)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +23,7 @@ def asgi_by_arity(scope, receive, send):
         (functools.partial(sync_wsgi), "wsgi"),
         (asgi_by_arity, "asgi"),
         (lambda scope, receive, send: None, "asgi"),
-        (one_answer(), "asgi"),
+        (one_response(), "asgi"),
         (Lively(), "asgi"),
         (Right().asgi, "asgi"),
         (Right().wsgi, "wsgi"),
@@ -228,7 +139,7 @@ def test_an_error_in_an_async_block_stays_what_it_is(run):
 
 
 def test_a_lifespan_that_is_not_supported_is_fine(run):
-    receiver = Receiver(one_answer(START, END))
+    receiver = Receiver(one_response(START, END))
     assert receiver.send(REQUEST).body == b"ok"
     receiver.close()
     assert run(functools.partial(receiver.asend, REQUEST)).headers == (("x-a", "b"),)
@@ -278,7 +189,7 @@ def test_a_lifespan_that_dies_on_the_way_is_an_error():
             await receive()
             await send({"type": "lifespan.startup.complete"})
             raise ValueError("broken pipe")
-        await one_answer(START, END)(scope, receive, send)
+        await one_response(START, END)(scope, receive, send)
 
     receiver = Receiver(app)
     with pytest.raises(LifespanError, match="the app's lifespan raised ValueError: broken pipe"):
@@ -335,7 +246,7 @@ def test_what_an_app_leaves_running_is_stopped():
     async def app(scope, receive, send):
         if scope["type"] == "http":
             tasks.append(asyncio.get_running_loop().create_task(forever()))
-        await one_answer(START, END)(scope, receive, send)
+        await one_response(START, END)(scope, receive, send)
 
     with Receiver(app) as receiver:
         receiver.send(REQUEST)
@@ -347,250 +258,3 @@ def test_a_pause_for_wsgi_takes_time():
     began = time.monotonic()
     Receiver(sync_wsgi).pause(0.01)
     assert time.monotonic() - began >= 0.01
-
-
-# --- one request
-
-
-def test_receive_waits_until_the_response_is_over(run):
-    events = []
-
-    async def app(scope, receive, send):
-        if scope["type"] != "http":
-            raise NotImplementedError
-        events.append((await receive())["type"])
-        await send(START)
-        await send({"type": "http.response.body", "body": b"a", "more_body": True})
-        await send({"type": "http.response.body", "body": b"b"})
-        events.append((await receive())["type"])
-
-    assert run(functools.partial(Receiver(app).asend, REQUEST)).body == b"ab"
-    assert events == ["http.request", "http.disconnect"]
-
-
-def test_an_app_that_waits_too_early_is_given_up(run):
-    async def app(scope, receive, send):
-        if scope["type"] != "http":
-            raise NotImplementedError
-        await receive()
-        await receive()
-
-    response = run(functools.partial(Receiver(app, timeout=0.05).asend, REQUEST))
-    assert response.status == 500
-    assert str(response.error) == "the app had not ended the request after 0.05 s"
-
-
-def test_the_app_s_own_time_out_is_its_own(run):
-    response = run(functools.partial(Receiver(one_answer(TimeoutError("mine"))).asend, REQUEST))
-    assert str(response.error) == "mine"
-
-
-@pytest.mark.parametrize(
-    ("messages", "error"),
-    [
-        ([], "the app returned without a complete response"),
-        ([START], "the app returned without a complete response"),
-        ([END], "unexpected ASGI message 'http.response.body'"),
-        ([START, START], "unexpected ASGI message 'http.response.start'"),
-        ([{"type": "http.response.debug"}], "unexpected ASGI message 'http.response.debug'"),
-        ([ValueError("mine")], "mine"),
-        ([START, {"type": "http.response.body", "body": b"half", "more_body": True}, ValueError("mine")], "mine"),
-    ],
-)
-def test_what_is_no_whole_answer_is_a_500(messages, error):
-    with Receiver(one_answer(*messages)) as receiver:
-        response = receiver.send(REQUEST)
-    assert (response.status, response.body, str(response.error)) == (500, b"Internal Server Error", error)
-
-
-def test_an_error_after_the_answer_is_kept():
-    with Receiver(one_answer(START, {"type": "http.response.body"}, ValueError("late"))) as receiver:
-        response = receiver.send(REQUEST)
-    assert (response.acknowledged, str(response.error)) == (True, "late")
-
-
-class Closing(list):
-    closed = False
-
-    def close(self):
-        self.closed = True
-
-
-def test_wsgi_closes_the_iterable_and_takes_write():
-    body = Closing([b"b"])
-
-    def app(environ, start_response):
-        start_response("200 OK", [("X-A", "b")])(b"a")
-        return body
-
-    response = Receiver(app).send(REQUEST)
-    assert (response.body, response.headers, body.closed) == (b"ab", (("X-A", "b"),), True)
-
-
-def wsgi_calls(*calls):
-    def app(environ, start_response):
-        for number, exc_info in enumerate(calls):
-            if exc_info == "write":
-                start_response("200 OK", [])(b"x")
-            elif exc_info:
-                error = ValueError("mine")
-                start_response(f"50{number} No", [], (ValueError, error, None))
-            else:
-                start_response("200 OK", [])
-        return []
-
-    return app
-
-
-@pytest.mark.parametrize(
-    ("calls", "status", "error"),
-    [
-        ((), 500, "the app returned without calling start_response"),
-        ((False, False), 500, "start_response was called twice"),
-        (("write", True), 500, "mine"),
-        ((False, True), 501, None),
-    ],
-)
-def test_wsgi_start_response(calls, status, error):
-    response = Receiver(wsgi_calls(*calls)).send(REQUEST)
-    assert response.status == status
-    assert (str(response.error) if response.error else None) == error
-
-
-# --- delivery
-
-
-@pytest.mark.parametrize(("statuses", "posts"), [((200,), 1), ((500, 200), 2), ((500, 202, 200), 3), ((500,), 3)])
-def test_meetgeek_posts_at_most_three_times(statuses, posts, run):
-    for record in (
-        MEETGEEK.deliver(Lively(statuses=statuses), REQUEST),
-        run(functools.partial(MEETGEEK.adeliver, Lively(statuses=statuses), REQUEST)),
-    ):
-        assert (len(record.attempts), record.acknowledged) == (posts, statuses != (500,))
-
-
-def test_a_body_is_no_acknowledgement():
-    record = MEETGEEK.deliver(Lively(body=b"ok"), REQUEST)
-    assert len(record.attempts) == 3
-    shown = f"'{REQUEST.signature[:12]}…{REQUEST.signature[-6:]} (64 chars)'"
-    assert record.explain().splitlines() == [
-        f"sent: POST analyzed, 95 bytes, X-MG-Signature: {shown}",
-        "POST 1: HTTP 200, 2 bytes of body: 'ok'",
-        "POST 2: HTTP 200, 2 bytes of body: 'ok'",
-        "POST 3: HTTP 200, 2 bytes of body: 'ok'",
-        "MeetGeek gives up after 3 POSTs: the event is lost",
-    ]
-    assert MEETGEEK.deliver(Lively(), REQUEST).explain().splitlines()[-1] == "acknowledged after 1 POST"
-
-
-def test_between_the_posts_the_app_can_be_healed(run):
-    app = Lively(statuses=(503,))
-
-    def heal(response):
-        assert response.status == 503
-        app.statuses = [200]
-
-    async def aheal(response):
-        heal(response)
-
-    assert len(MEETGEEK.deliver(app, REQUEST, between=heal).attempts) == 2
-    for healing in (heal, aheal):
-        app.statuses = [503]
-        assert len(run(functools.partial(MEETGEEK.adeliver, app, REQUEST, between=healing)).attempts) == 2
-    calls = []
-    MEETGEEK.deliver(wsgi_calls("write"), REQUEST, between=calls.append)
-    assert len(calls) == 2
-
-
-@pytest.mark.parametrize("concurrent", [False, True])
-@pytest.mark.parametrize("app", [Lively(), sync_wsgi], ids=["asgi", "wsgi"])
-def test_a_team_is_served(app, concurrent, run):
-    requests = MEETGEEK.team(3)
-    records = MEETGEEK.fan_out(app, requests, concurrent=concurrent)
-    assert [record.acknowledged for record in records] == [True] * 3
-    records = run(functools.partial(MEETGEEK.afan_out, app, requests, concurrent=concurrent))
-    assert [record.request for record in records] == requests
-    assert all(record.acknowledged for record in records)
-
-
-def test_the_path_goes_to_the_app():
-    paths = []
-
-    def app(environ, start_response):
-        paths.append(environ["PATH_INFO"])
-        return sync_wsgi(environ, start_response)
-
-    MEETGEEK.deliver(app, REQUEST, path="/a")
-    MEETGEEK.deliver(Receiver(app, path="/b"), REQUEST)
-    MEETGEEK.deliver(Receiver(app, path="/b"), REQUEST, path="/c")
-    Receiver(app, path="/b").send(REQUEST, path="/d")
-    assert paths == ["/a", "/b", "/c", "/d"]
-
-
-# --- assertions
-
-
-def test_the_assertions_tell_what_came():
-    spy = Spy()
-    MEETGEEK.assert_rejected(Response(401), spy=spy)
-    MEETGEEK.assert_rejected(Response(431), MEETGEEK.forged("huge"))
-    with pytest.raises(
-        AssertionError, match="not acknowledged\n  required: HTTP 200, no body\n  received: HTTP 200, 1 byte"
-    ):
-        MEETGEEK.assert_acknowledged(Response(200, body=b"x"))
-    with pytest.raises(
-        AssertionError, match=r"not rejected\n  sent: .*missing.*\n  required: HTTP 401\n  received: HTTP 403"
-    ):
-        MEETGEEK.assert_rejected(Response(403), MEETGEEK.forged("missing"))
-    spy("event")
-    with pytest.raises(AssertionError, match="rejected, but processed all the same"):
-        MEETGEEK.assert_rejected(Response(401), spy=spy)
-
-
-def test_a_leaked_secret_is_redacted():
-    leaking = Response(500, body=b"key: a-shared-secret", error=ValueError("a-shared-secret"))
-    with pytest.raises(AssertionError) as caught:
-        MEETGEEK.assert_rejected(leaking)
-    assert "a-shared-secret" not in str(caught.value)
-    assert "[secret]" in str(caught.value)
-    record = MEETGEEK.deliver(one_answer(START, {"type": "http.response.body", "body": b"a-shared-secret"}), REQUEST)
-    assert "a-shared-secret" not in record.explain() + repr(record) + repr(leaking)
-    assert repr(leaking) == "<Response 500, 20 bytes, ValueError>"
-    assert repr(record.attempts[0]) == "<Response 200, 15 bytes>"
-
-
-def test_a_secret_of_a_few_letters_stands_in_words_by_chance():
-    with pytest.raises(AssertionError, match="an answer"):
-        MeetGeek("an").assert_acknowledged(Response(500, body=b"an answer"))
-
-
-def test_a_streamed_answer_is_read():
-    class Streaming:
-        status_code, streaming_content = 200, (b"a", b"b")
-
-    with pytest.raises(AssertionError, match="2 bytes of body: 'ab'"):
-        MEETGEEK.assert_acknowledged(Streaming())
-
-
-def test_a_long_body_is_cut():
-    assert Response(500, body=b"x" * 500, error=KeyError()).describe().splitlines() == [
-        f"HTTP 500, 500 bytes of body: '{'x' * 120}'…",
-        "    the app raised KeyError",
-    ]
-
-
-def test_the_line_of_the_app_is_named():
-    def app(environ, start_response):
-        return {}["meeting_id"]
-
-    text = Receiver(app).send(REQUEST).describe()
-    line = app.__code__.co_firstlineno + 1
-    assert text.splitlines()[1:] == [
-        "    the app raised KeyError: 'meeting_id'",
-        f"    at tests/plugin/test_receiver.py:{line}",
-    ]
-
-
-def test_a_foreign_answer_without_a_status_is_refused():
-    with pytest.raises(TypeError, match="not the response of a known client: str"):
-        MEETGEEK.assert_acknowledged("200")
