@@ -16,7 +16,7 @@ seen = []
 
 def run_alone(code):
     """Run code in a process of its own: Django is configured once in each, and other tests have their own settings."""
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "checks")])}
     result = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=TESTS.parents[1], capture_output=True, text=True, check=False
     )
