@@ -1,6 +1,12 @@
 """What all tests share."""
 
+import signal
+
 from hypothesis import settings
+
+# A shell lets what it starts in the background ignore Ctrl-C, and each program that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long one example takes says nothing on a busy machine; the timeout of the whole test stands in pyproject.toml.
 settings.register_profile("busy machine", deadline=None)
