@@ -36,7 +36,7 @@ same body, the least that a receiver can do. On the documented body of 95 bytes 
 
 Measured on {date} on {machine}, with {versions}.
 
-To measure again: `pip install -e '.[bench]'`, `pytest benchmarks --benchmark-json=benchmarks.json` and
+To measure again: `nox -s bench` and
 `python benchmarks/report.py benchmarks.json`. For your own application:
 [`mg-middleware bench`](../reference/command-line.md#bench).
 

@@ -19,7 +19,8 @@ import mg_middleware
 PROJECT = Path(__file__).parent.parent
 EXTRAS_OF_USERS = ["cli", "pytest", "redis"]
 DEPENDENCIES = PROJECT / "docs" / "explanation" / "proof" / "dependencies.md"
-NO_PART_OF_IT = shutil.ignore_patterns(*(PROJECT / ".gitignore").read_text().replace("/", "").split(), ".git", ".ci")
+IGNORED = re.findall(r"^[^#/\n]+", (PROJECT / ".gitignore").read_text(), re.MULTILINE)
+NO_PART_OF_IT = shutil.ignore_patterns(*IGNORED, ".git", ".ci")
 
 
 def build(project, folder, **environment):

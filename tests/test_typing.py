@@ -11,7 +11,7 @@ API = Path(__file__).parent / "typing" / "api.py"
 
 
 def needs(checker):
-    return pytest.mark.skipif(find_spec(checker) is None, reason=f"{checker} comes with the extra lint")
+    return pytest.mark.skipif(find_spec(checker) is None, reason=f"{checker} comes with the dependency group lint")
 
 
 def found_by(checker, *options):

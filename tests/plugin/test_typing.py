@@ -20,7 +20,7 @@ def test_a_user_s_file_is_clean(checker, tmp_path):
         "pyright": ["pyright", f"--pythonpath={sys.executable}", "test_consumer.py"],
     }
     if shutil.which(checker) is None and not Path(sys.executable).with_name(checker).exists():
-        pytest.skip(f"{checker} is not installed (extra: lint)")
+        pytest.skip(f"{checker} is not installed (dependency group: lint)")
     command = [str(Path(sys.executable).with_name(checker)), *commands[checker][1:]]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -46,9 +46,9 @@ class Program:
     def missing(self):
         """Say why this server cannot be started here; empty if it can."""
         if self.program is not None and find_program(self.program) is None:
-            return f"{self.name}: the program {self.program} is not installed (extra: servers)"
+            return f"{self.name}: the program {self.program} is not installed (dependency group: servers)"
         if find_spec(self.module) is None:
-            return f"{self.name}: the package {self.module} is not installed (extra: servers)"
+            return f"{self.name}: the package {self.module} is not installed (dependency group: servers)"
         if self.name == "mod_wsgi" and os.geteuid() == 0 and not _open_to_everybody(Path(sys.base_prefix)):
             return "mod_wsgi: Apache changes to a user who may not read this Python"
         return ""

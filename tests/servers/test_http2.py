@@ -15,7 +15,7 @@ from servers.reading import answer_of
 from servers.wire import APPLICATION_HEADER, HOST
 from servers.wire import request as write_request
 
-h2 = pytest.importorskip("h2", reason="h2 is not installed (extra: servers)")
+h2 = pytest.importorskip("h2", reason="h2 is not installed (dependency group: servers)")
 from h2.config import H2Configuration  # noqa: E402 - only where h2 is installed
 from h2.connection import H2Connection  # noqa: E402
 from h2.events import (  # noqa: E402

@@ -1,0 +1,122 @@
+"""Every check of this project, each in an environment of its own.
+
+`nox -l` lists them, `nox -s lint` runs one, and what follows `--` goes to the program that it runs. `.ci/run` and the
+workflows run the same sessions. Another Python: `nox -s tests --force-python 3.14`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+nox.options.error_on_external_run = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS = ",".join(PROJECT["project"]["optional-dependencies"])
+# The tests assert, so Python must not strip assertions.
+TESTING = {"PYTHONOPTIMIZE": ""}
+
+
+def install(session: nox.Session, *groups: str, extras: str = EXTRAS) -> None:
+    """Install the project with its extras, and dependency groups; MG_MIDDLEWARE_WHEEL may name a wheel to test."""
+    project = os.environ.get("MG_MIDDLEWARE_WHEEL", ".")
+    session.install(f"{project}[{extras}]" if extras else project, *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests against the installed package; after `--`: arguments for pytest."""
+    install(session, "tests")
+    session.run("pytest", "-n", "2", *session.posargs, env=TESTING)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests, type checks of the public names included, and require every branch to be covered."""
+    install(session, "tests", "lint")
+    session.run("coverage", "erase")
+    # The script, not `-m pytest`: the latter would import the packages from the checkout instead of the installed ones.
+    session.run("coverage", "run", f"{session.bin}/pytest", "-n", "2", *session.posargs, env=TESTING)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format, and the workflows."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    if Path(".github").exists():
+        session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types with mypy and pyright, and that the public ones are complete."""
+    install(session, "tests", "lint")
+    python = f"{session.bin}/python"
+    session.run("mypy", f"--python-executable={python}")
+    session.run("pyright", f"--pythonpath={python}")
+    with session.chdir(session.create_tmp()):  # where the checkout cannot be imported
+        for package in ("mg_middleware", "pytest_meetgeek"):
+            session.run("pyright", f"--pythonpath={python}", "--verifytypes", package, "--ignoreexternal")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into `site`."""
+    install(session, "docs", extras="")
+    session.run("sphinx-build", "-W", "-n", "-b", "html", "docs", "site", *session.posargs)
+
+
+@nox.session
+def oldest_pytest(session: nox.Session) -> None:
+    """Run the plugin under the oldest pytest that it supports."""
+    install(session, "tests")
+    oldest = Path(session.create_tmp(), "oldest")
+    session.run("python", "-m", "venv", "--clear", "--without-pip", oldest)
+    session.run(
+        "python", "-m", "pip", "--python", oldest, "install", "--quiet", ".[pytest]", "pytest==7.4.*", "hypothesis"
+    )
+    environment = {**TESTING, "MEETGEEK_OLDEST_PYTEST": f"{oldest}/bin/python"}
+    session.run("pytest", "tests/plugin/plugin/test_oldest_pytest.py", *session.posargs, env=environment)
+
+
+@nox.session
+def installs(session: nox.Session) -> None:
+    """Install every extra on each Python of this machine, and follow "Getting started" in a fresh environment."""
+    install(session, "tests")
+    session.run("pytest", "-m", "installs", *session.posargs, env=TESTING)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Run the guard under every server that can be installed from PyPI; uWSGI needs a C compiler."""
+    install(session, "tests", "servers")
+    session.run("pytest", "tests/servers", "--all-servers", *session.posargs, env=TESTING)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what the guard costs beside the alternatives; takes minutes, and wants a quiet machine."""
+    install(session, "bench")
+    session.run("pytest", "benchmarks", "--benchmark-json=benchmarks.json", *session.posargs, env=TESTING)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Print how many small faults in the guard the tests find, and the ones that they do not; takes long."""
+    install(session, "mutation")
+    session.run("python", "tools/mutation", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Send hostile requests for ten minutes; after `--`: another number of seconds."""
+    install(session, "fuzz")
+    session.run("python", "tools/fuzzing", *session.posargs)
