@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 ACKNOWLEDGED = 200
+_REDIRECTS = range(300, 400)
 _SHOWN_BODY = 120
 # Shorter values occur in ordinary words by chance.
 _SHORTEST_SECRET = 4
@@ -51,16 +52,23 @@ class Response:
             shown = repr(body[:_SHOWN_BODY].decode("utf-8", "replace")) + ("…" if len(body) > _SHOWN_BODY else "")
             size = f"{len(self.body)} {'byte' if len(self.body) == 1 else 'bytes'}"
             lines = [f"HTTP {self.status}, {f'{size} of body: {shown}' if body else 'no body'}"]
+            if self.status in _REDIRECTS:
+                targets = [value for name, value in self.headers if name.lower() == "location"]
+                lines += [f"Location: {_redacted(value, confidential)}" for value in targets]
         else:
             lines = ["no response"]
         if self.error is not None:
-            message = redact(str(self.error).encode("utf-8", "replace"), confidential).decode("utf-8", "replace")
+            message = _redacted(str(self.error), confidential)
             raised = f"{type(self.error).__name__}: {message}" if message else type(self.error).__name__
             lines.append(f"the app raised {raised}" if self.status else raised)
             place = origin(self.error)
             if place and self.status:
                 lines.append(f"at {place}")
         return "\n    ".join(lines)
+
+
+def _redacted(text: str, confidential: tuple[bytes, ...]) -> str:
+    return redact(text.encode("utf-8", "replace"), confidential).decode("utf-8", "replace")
 
 
 def spellings(key: bytes) -> tuple[bytes, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import socket
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -30,7 +31,7 @@ def check_url(url: str, allow_hosts: Collection[str]) -> SplitResult:
     host = parts.hostname
     if parts.scheme not in {"http", "https"} or not host:
         raise ValueError(f"not an http or https URL: {url!r}")
-    if not _is_loopback(host) and host not in {allowed.lower() for allowed in allow_hosts}:
+    if _loopback_of(host) is None and host not in {allowed.lower() for allowed in allow_hosts}:
         raise ValueError(
             f"{host} is not a loopback address, and hundreds of forged requests would go there: "
             f"allow it with --meetgeek-allow-host={host} (allow_hosts={(host,)!r})"
@@ -38,13 +39,45 @@ def check_url(url: str, allow_hosts: Collection[str]) -> SplitResult:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _loopback_of(host: str) -> str | None:
+    """Find what to connect to if the host means this machine, however it is written."""
+    name = host.removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return "localhost"  # RFC 6761, section 6.3: these never leave the machine, whatever DNS says
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return False
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))  # such as 127.1, which resolvers take, too
+        except OSError:
+            return None
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(address) if address.is_loopback or address.is_unspecified else None
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        name = self.host
+        self.host = _loopback_of(name) or name
+        try:
+            super().connect()
+        finally:
+            self.host = name  # for the field `Host` and the certificate
+
+
+class _SecureConnection(http.client.HTTPSConnection, _Connection):
+    pass
+
+
+def connection_to(parts: SplitResult, timeout: float) -> http.client.HTTPConnection:
+    """Prepare a connection; it is opened by `connect()` or by the first request.
+
+    Args:
+        parts: An http or https URL.
+        timeout: Seconds to wait for the connection, and for each piece of the response.
+    """
+    kind = _SecureConnection if parts.scheme == "https" else _Connection
+    return kind(parts.hostname or "", parts.port, timeout=timeout)
 
 
 def send_url(parts: SplitResult, request: WebhookRequest, path: str, timeout: float) -> Response:
@@ -57,8 +90,7 @@ def send_url(parts: SplitResult, request: WebhookRequest, path: str, timeout: fl
         timeout: Seconds to wait for the connection, and for each piece of the response.
     """
     began = time.perf_counter()
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    connection = connection_to(parts, timeout)
     try:
         _write(connection, request, path)
         response = connection.getresponse()

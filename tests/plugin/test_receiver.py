@@ -2,7 +2,9 @@
 
 import asyncio
 import functools
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from plugin_drivers import END, MEETGEEK, REQUEST, START, Lively, one_response, sync_wsgi
@@ -56,10 +58,55 @@ def test_an_unknown_interface_is_refused():
 # --- URLs
 
 
-@pytest.mark.parametrize("url", ["http://example.com/", "https://10.0.0.1/x", "http://127.0.0.1.example.com"])
-def test_a_url_that_is_not_loopback_is_refused(url):
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("example.com", "10.0.0.1", "127.0.0.1.example.com", "localhost.example.org", "mylocalhost", "localhosts"),
+        *("localhost.example", "[fe80::1]", "[::ffff:10.0.0.1]", "128.1", "2130706432.example", "127.1.example.com"),
+    ],
+)
+def test_a_url_that_is_not_loopback_is_refused(host):
     with pytest.raises(ValueError, match="--meetgeek-allow-host="):
-        Receiver(url)
+        Receiver(f"http://{host}/x")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "app.localhost",
+            "app.localhost.",
+            "127.0.0.1",
+            "127.0.0.1.",
+            "127.1",
+        ),
+        "0.0.0.0",  # noqa: S104 - the address that servers print if they listen on all
+        *("0x7f.1", "2130706433", "[::ffff:127.0.0.1]"),
+    ],
+)
+def test_loopback_is_told_by_its_meaning(host):
+    hosts = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            hosts.append(self.headers["Host"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        port = server.server_address[1]
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        response = Receiver(f"http://{host}:{port}/x").send(MEETGEEK.analyzed())
+        thread.join()
+    assert response.acknowledged
+    assert hosts == [f"{host.lower()}:{port}"]
 
 
 def test_a_host_can_be_allowed():

@@ -21,6 +21,15 @@ def test_a_long_body_is_cut():
     ]
 
 
+def test_a_redirect_shows_where_it_leads():
+    response = Response(308, (("Content-Length", "0"), ("location", "/hook/?key=confidential")))
+    assert response.describe((b"confidential",)).splitlines() == [
+        "HTTP 308, no body",
+        "    Location: /hook/?key=[secret]",
+    ]
+    assert "Location" not in Response(200, (("Location", "/"),)).describe()
+
+
 def test_the_line_of_the_app_is_named():
     def app(environ, start_response):
         return {}["meeting_id"]
