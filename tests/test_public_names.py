@@ -97,7 +97,9 @@ def test_importing_the_package_loads_nothing_but_itself():
 
 @pytest.mark.parametrize("program", [ASGI_REQUEST, WSGI_REQUEST], ids=["asgi", "wsgi"])
 def test_using_a_middleware_loads_nothing_unasked(program):
-    assert {name.partition(".")[0] for name in modules_loaded_by(program)} & UNASKED == set()
+    # From Python 3.14 on, `logging` loads `dataclasses` for the colours of a traceback.
+    loaded = modules_loaded_by(program) - modules_loaded_by("import logging")
+    assert {name.partition(".")[0] for name in loaded} & UNASKED == set()
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_the_private_loop_is_never_the_current_one():
     try:
         with Receiver(Lively()) as receiver:
             receiver.send(REQUEST)
-            assert asyncio.get_event_loop_policy().get_event_loop() is loop
+            assert asyncio.get_event_loop() is loop
     finally:
         asyncio.set_event_loop(None)
         loop.close()

@@ -28,9 +28,9 @@ def builders():
         for interface in GUARDS:
             if f"def build_{interface}(" in path.read_text(encoding="utf-8"):
                 name = path.stem.removeprefix("with_")
-                # WebOb keeps a large body in a temporary file, and leaves it to the garbage collector.
+                # WebOb and Bottle keep a large body in a temporary file, and leave it to the garbage collector.
                 ignored = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-                yield pytest.param(name, interface, marks=[ignored] if name == "pyramid" else [])
+                yield pytest.param(name, interface, marks=[ignored] if name in {"bottle", "pyramid"} else [])
 
 
 def load(path):
