@@ -34,6 +34,7 @@ class Spy:
         self.fail_next: int = 0
         self._undo: list[Callable[[], None]] = []
         self._wrappers: list[object] = []
+        self._targets: list[str] = []
 
     def __repr__(self) -> str:
         return f"<Spy count={self.count}>"
@@ -42,6 +43,11 @@ class Spy:
     def watching(self) -> bool:
         """Whether it watches a function."""
         return bool(self._undo)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The functions it watches, as they were given to `watch`."""
+        return tuple(self._targets)
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:  # any handler's arguments
         """Take the place of a handler: note the call.
@@ -93,6 +99,7 @@ class Spy:
 
         self._undo.append(undo)
         self._wrappers.append(wrapped)
+        self._targets.append(target)
         return self
 
     def undo(self) -> None:
@@ -100,6 +107,7 @@ class Spy:
         while self._undo:
             self._undo.pop()()
         self._wrappers.clear()
+        self._targets.clear()
 
     def _wrap(self, found: Any) -> object:
         """Wrap what a module or class holds under a name; None for what cannot be called."""

@@ -12,6 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
 
     from _pytest.terminal import TerminalReporter
 
@@ -125,13 +126,24 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.user_properties += [("meetgeek.check", marker.kwargs["id"]), ("meetgeek.level", marker.kwargs["level"])]
 
 
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Collect the bundled suite in our own way when it is named by its path or by --pyargs."""
+    if module_path.name != "suite.py" or module_path.parent.name != "pytest_meetgeek":
+        return None
+    from pytest_meetgeek.plugin.conformance import SUITE, make_suite
+
+    return make_suite(parent, globals()) if module_path == SUITE else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the conformance suite, before -k, -m and --lf select."""
     if config.getoption("meetgeek_app"):
-        from pytest_meetgeek.plugin.conformance import collect_suite
+        from pytest_meetgeek.plugin.conformance import SUITE, collect_suite
 
-        items += collect_suite(session)
+        # Its own tests may have been named, too: by a node id that was pasted.
+        if not any(item.path == SUITE for item in items):
+            items += collect_suite(session, globals())
     problems = config.stash.get(_PROBLEMS, None)
     if problems:
         raise pytest.UsageError("\n".join(problems))

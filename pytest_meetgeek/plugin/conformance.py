@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -20,35 +22,73 @@ from pytest_meetgeek.plugin import settings
 from pytest_meetgeek.receiver import Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import ModuleType
+    from collections.abc import Callable, Iterator, Mapping
 
     from pytest_meetgeek.checks.result import CheckResult
     from pytest_meetgeek.meetgeek import MeetGeek
     from pytest_meetgeek.spy import Spy
 
+SUITE = Path(__file__).parents[1] / "suite.py"
+
+# The options of a named target, and the fixtures that carry it to the checks.
+_NAMED = {
+    "meetgeek_app": ("meetgeek_app", "meetgeek_receiver", "meetgeek_check"),
+    "meetgeek_path": ("meetgeek_path",),
+    "meetgeek_handler": ("meetgeek_spy",),
+    "meetgeek_secret_env": ("meetgeek_secret", "meetgeek"),
+}
 _MEMORIES = pytest.StashKey[dict[str, Memory]]()
 
 
 class ConformanceModule(pytest.Module):
-    """The bundled suite, under the node id "meetgeek"; it is imported as what it is, not by its path."""
+    """The module `pytest_meetgeek.suite`, with fixtures of its own for what the command line names.
+
+    Fixtures of a module take precedence over those of a conftest.py, which are not even set up then: what is named is
+    what is tested.
+    """
+
+    def __init__(self, *, fixtures: Mapping[str, object], **arguments: Any) -> None:  # pytest's own
+        super().__init__(**arguments)
+        self._fixtures = fixtures
 
     def _getobj(self) -> ModuleType:
         from pytest_meetgeek import suite
 
-        return suite
+        module = ModuleType(suite.__name__, suite.__doc__)
+        vars(module).update(vars(suite))
+        named = [name for option, names in _NAMED.items() if self.config.getoption(option) for name in names]
+        vars(module).update({name: self._fixtures[name] for name in named})
+        return module
 
 
-def collect_suite(session: pytest.Session) -> list[pytest.Item]:
+def make_suite(parent: pytest.Collector, fixtures: Mapping[str, object]) -> pytest.Module:
+    """Make the collector of the bundled suite.
+
+    Args:
+        parent: The node that collects it.
+        fixtures: The plugin's own fixtures, by name.
+    """
+    # pytest leaves the arguments of from_parent open.
+    make = cast("Callable[..., pytest.Module]", getattr(ConformanceModule, "from_parent"))  # noqa: B009
+    return make(parent, path=SUITE, nodeid=_node_id(parent.config.rootpath), fixtures=fixtures)
+
+
+def _node_id(directory: Path) -> str:
+    """The node id that pytest finds again when it is pasted: the path of a real file, from the root directory."""
+    try:
+        return Path(os.path.relpath(SUITE, directory)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return SUITE.as_posix()
+
+
+def collect_suite(session: pytest.Session, fixtures: Mapping[str, object]) -> list[pytest.Item]:
     """Collect the bundled suite.
 
     Args:
         session: The run.
+        fixtures: The plugin's own fixtures, by name.
     """
-    path = Path(__file__).parents[1] / "suite.py"
-    # pytest leaves the arguments of from_parent open.
-    make = cast("Callable[..., pytest.Module]", getattr(ConformanceModule, "from_parent"))  # noqa: B009
-    module = make(session, path=path, nodeid="meetgeek", name="meetgeek")
+    module = make_suite(session, fixtures)
     items = [item for item in module.collect() if isinstance(item, pytest.Item)]
     # Not through session.genitems: there --lf leaves out each file in which nothing failed, before it sees the items.
     report = pytest.CollectReport(module.nodeid, "passed", None, result=[*items])
@@ -167,7 +207,7 @@ def offer_check(
                 pytest.skip("blocked: the app does not start, as another check found")
             memory.start_failed = True
             raise pytest.fail.Exception(str(error), pytrace=False) from None
-        item.user_properties += _properties(result)
+        item.user_properties += [*_properties(result), ("meetgeek.tested", settings.describe_target(receiver, spy))]
         if result.outcome == "skipped":
             pytest.skip(result.reason)
         if result.outcome == "warned" and check_id not in settings.deviations(config):

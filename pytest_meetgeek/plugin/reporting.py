@@ -30,6 +30,7 @@ class Results:
 
     def __init__(self) -> None:
         self._results: dict[str, CheckResult] = {}
+        self._tested: list[str] = []
 
     def add(self, report: pytest.TestReport) -> None:
         """Take the report of one phase of one check; of several, the worst counts.
@@ -40,6 +41,8 @@ class Results:
         if report.when != "call" and report.passed:
             return
         properties = {name.removeprefix("meetgeek."): str(value) for name, value in report.user_properties}
+        if properties.get("tested", "") not in ["", *self._tested]:
+            self._tested.append(properties["tested"])
         self._results[report.nodeid] = CheckResult(
             id=properties["check"],
             level=CHECKS[properties["check"]].level,
@@ -69,6 +72,8 @@ class Results:
         """
         results = self._ordered()
         terminal.section("MeetGeek conformance")
+        for target in self._tested:
+            terminal.line(f"tested: {target}")
         terminal.line("group     pass  fail  warn  skip")
         for group in dict.fromkeys(result.id.partition(".")[0] for result in results):
             outcomes = [result.outcome for result in results if result.id.partition(".")[0] == group]

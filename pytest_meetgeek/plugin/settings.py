@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pytest_meetgeek.checks.check import Check
-    from pytest_meetgeek.receiver import Interface
+    from pytest_meetgeek.receiver import Interface, Receiver
 
 NO_APP = (
     "no receiver to test: override the fixture meetgeek_app (return an ASGI app, a WSGI app or a URL), "
     "or give --meetgeek-app=MODULE:APP (ini: meetgeek_app)"
 )
+
+
+# What was loaded by its name, by the identity of the object: nothing that was loaded by an import goes away.
+_loaded: dict[int, str] = {}
 
 
 class ConfidentialText(str):
@@ -163,9 +167,27 @@ def load_app(config: pytest.Config) -> object:
     if _is_url(app):
         return app
     try:
-        return load(app)
+        loaded = load(app)
     except TargetError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+    _loaded[id(loaded)] = app
+    return loaded
+
+
+def describe_target(receiver: Receiver, spy: Spy) -> str:
+    """Say which receiver is tested, for the summary.
+
+    Args:
+        receiver: The receiver.
+        spy: What counts its handler.
+    """
+    if receiver.interface == "url":
+        where = receiver.url
+    else:
+        name = _loaded.get(id(receiver.app)) or f"the fixture meetgeek_app ({type(receiver.app).__name__})"
+        where = f"{name}, path {receiver.path}"
+    handlers = " and ".join(spy.targets)
+    return f"{where}, handler {handlers}" if handlers else where
 
 
 def app_module(config: pytest.Config) -> str | None:

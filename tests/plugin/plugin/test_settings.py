@@ -2,6 +2,10 @@
 
 import pytest
 
+from pytest_meetgeek import CHECKS
+
+TOTAL = len(CHECKS)
+
 IN_SUITE = "def test_receiver(meetgeek_check): meetgeek_check()"
 
 
@@ -59,7 +63,7 @@ def test_listing_needs_no_app_that_can_be_imported(run):
 @pytest.mark.parametrize("pin", ["1", "1.0", "2.1.3"])
 def test_a_pinned_catalogue_runs_what_it_had(pin, run):
     result = run("--meetgeek-app=plugin_shop:app", "-o", f"meetgeek_catalogue={pin}", "-kraw")
-    result.assert_outcomes(passed=6, deselected=68)
+    result.assert_outcomes(passed=6, deselected=TOTAL - 6)
 
 
 def test_the_fixtures_of_the_root_directory_count_on_the_command_line(pytester, run):
@@ -72,12 +76,12 @@ def test_the_fixtures_of_the_root_directory_count_on_the_command_line(pytester, 
             return "another secret"
         """
     )
-    run("--meetgeek-app=plugin_shop:other_secret", "-kraw").assert_outcomes(passed=6, deselected=68)
+    run("--meetgeek-app=plugin_shop:other_secret", "-kraw").assert_outcomes(passed=6, deselected=TOTAL - 6)
 
 
 def test_the_directory_of_the_call_is_searched(pytester, run):
     pytester.makepyfile(my_own_shop="from plugin_shop import *")
-    run("--meetgeek-app=my_own_shop:app", "-k", "ack.status").assert_outcomes(passed=1, deselected=73)
+    run("--meetgeek-app=my_own_shop:app", "-k", "ack.status").assert_outcomes(passed=1, deselected=TOTAL - 1)
 
 
 MARKED = """
@@ -235,3 +239,85 @@ def test_an_async_test_has_one_lifespan_on_its_own_loop(mark, arguments, passed,
     known = [] if "-pno:asyncio" in arguments else ["-oasyncio_default_fixture_loop_scope=function"]
     result = pytester.runpytest_subprocess("-Werror", "-pno:cacheprovider", *known, *arguments)
     result.assert_outcomes(passed=passed)
+
+
+OTHERS = """
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def database():
+        raise RuntimeError("set up, although a target was named")
+
+    @pytest.fixture(scope="session")
+    def meetgeek_app(database):
+        return database
+
+    @pytest.fixture(scope="session")
+    def meetgeek_secret(database):
+        return database
+
+    @pytest.fixture
+    def meetgeek_path(database):
+        return database
+
+    @pytest.fixture
+    def meetgeek_spy(database):
+        return database
+
+    @pytest.fixture
+    def meetgeek_receiver(database):
+        return database
+
+    @pytest.fixture
+    def meetgeek_check(database):
+        return lambda: None
+"""
+NAMED = [
+    "--meetgeek-app=plugin_shop:app",
+    "--meetgeek-path=/hook",
+    "--meetgeek-handler=plugin_shop:process",
+    "--meetgeek-secret-env=SHOP_SECRET",
+]
+
+
+@pytest.mark.parametrize("more", [[], ["-n2"], ["--pyargs", "pytest_meetgeek.suite"]])
+def test_what_the_command_line_names_is_tested_and_nothing_else_set_up(more, pytester, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
+    pytester.makeconftest(OTHERS)
+    result = pytester.runpytest_subprocess("-pno:cacheprovider", "-pno:asyncio", *NAMED, "-krep or zeros", *more)
+    result.assert_outcomes(passed=8, deselected=0 if "-n2" in more else TOTAL - 8)
+    result.stdout.fnmatch_lines(["tested: plugin_shop:app, path /hook, handler plugin_shop:process"])
+
+
+def test_what_is_not_named_comes_from_the_fixtures(pytester, run):
+    pytester.makeconftest(
+        "import pytest\n@pytest.fixture(scope='session')\ndef meetgeek_path(): return '/from-conftest'"
+    )
+    result = run("--meetgeek-app=plugin_shop:app", "-k", "ack.status")
+    result.stdout.fnmatch_lines(["tested: plugin_shop:app, path /from-conftest"])
+
+
+def test_a_fixture_that_is_tested_is_said_to_be_one(pytester, run):
+    pytester.makeconftest(
+        "import plugin_shop, pytest\n@pytest.fixture\ndef meetgeek_app(): return plugin_shop.Shop().asgi"
+    )
+    pytester.makepyfile(IN_SUITE)
+    run("-k", "ack.status").stdout.fnmatch_lines(["tested: the fixture meetgeek_app (method), path /"])
+
+
+def test_a_url_that_is_tested_is_said_whole(run):
+    result = run("--meetgeek-app=http://127.0.0.1:1/hook", "-k", "ack.status")
+    result.stdout.fnmatch_lines(["tested: http://127.0.0.1:1/hook"])
+
+
+def test_a_pasted_node_id_runs_one_check(pytester, run):
+    listed = run("--meetgeek-app=plugin_shop:app", "--collect-only", "-q", "-k", "sig.zeros")
+    node_id = next(line for line in listed.outlines if "sig.zeros" in line)
+    pytester.makeini("[pytest]")
+    result = run("--meetgeek-app=plugin_shop:app", "-c", "tox.ini", f"--rootdir={pytester.path}", node_id)
+    result.assert_outcomes(passed=1)
+
+
+def test_another_suite_is_the_user_s(pytester, run):
+    pytester.mkpydir("pytest_meetgeek").joinpath("suite.py").write_text("def test_mine(): pass")
+    run("pytest_meetgeek/suite.py", "--import-mode=importlib").assert_outcomes(passed=1)
