@@ -7,16 +7,19 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_meetgeek.drivers.event_loop import background
 from pytest_meetgeek.forgeries import FORGERIES, forge
 from pytest_meetgeek.receiver import Receiver, Send, refuse_in_async_code
+from pytest_meetgeek.recording import Recording
 from pytest_meetgeek.request import SIGNATURE_HEADER, WebhookRequest, keyed_digest, to_key
 from pytest_meetgeek.response import Response, normalise, spellings
 
 if TYPE_CHECKING:
+    import os
+
     from pytest_meetgeek.spy import Spy
 
 SUCCEEDED = "File analyzed successfully"
@@ -148,6 +151,23 @@ class MeetGeek:
             label=label,
             meeting_id=meeting_id,
         )
+
+    def recorded(self, path: str | os.PathLike[str]) -> WebhookRequest:
+        """Make a request from a recorded delivery (`mg-middleware serve --record DIR`), signed with this secret.
+
+        Body and header fields are the recorded ones, byte for byte; the signature is new, since none is recorded.
+
+        Args:
+            path: The file of the recording.
+
+        Raises:
+            OSError: The file can't be read.
+            ValueError: The file isn't a recording.
+        """
+        recording = Recording.read(path)
+        meeting_id = recording.meeting_id
+        request = self.raw(recording.body, content_type=None, meeting_id=meeting_id, label="recorded")
+        return replace(request, method=recording.method, headers=(*recording.headers_to_send(), *request.headers))
 
     def forged(self, how: str, base: WebhookRequest | None = None) -> WebhookRequest:
         """Forge a request in one of the ways of the catalogue.

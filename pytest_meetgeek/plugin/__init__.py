@@ -81,6 +81,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
+        "meetgeek_recordings(path): run a test that uses the fixture meetgeek_request once for each recorded delivery "
+        "in this file or folder (beside the test, if it is relative), signed again",
+    )
+    config.addinivalue_line(
+        "markers",
         "meetgeek_check(id, level): put on each check of the conformance suite, for -m meetgeek_check",
     )
     given = ("meetgeek_app", "meetgeek_handler", "meetgeek_secret_env", "meetgeek_report")
@@ -105,7 +110,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once for each check, or once for each forgery."""
+    """Run a test once for each check, for each forgery, or for each recording."""
     if "meetgeek_check" in metafunc.fixturenames:
         from pytest_meetgeek.plugin.conformance import parametrize_checks
 
@@ -115,6 +120,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from pytest_meetgeek.plugin.conformance import parametrize_forgeries
 
         for problem in parametrize_forgeries(metafunc):
+            _report_problem(metafunc.config, problem)
+    if "meetgeek_request" in metafunc.fixturenames and metafunc.definition.get_closest_marker("meetgeek_recordings"):
+        from pytest_meetgeek.plugin.conformance import parametrize_recordings
+
+        for problem in parametrize_recordings(metafunc):
             _report_problem(metafunc.config, problem)
 
 
@@ -235,9 +245,10 @@ def meetgeek(request: pytest.FixtureRequest, meetgeek_secret: str | bytes) -> Me
 
 
 @pytest.fixture
-def meetgeek_request(meetgeek: MeetGeek) -> WebhookRequest:
-    """One signed "File analyzed successfully"."""
-    return meetgeek.analyzed()
+def meetgeek_request(request: pytest.FixtureRequest, meetgeek: MeetGeek) -> WebhookRequest:
+    """One signed "File analyzed successfully"; or each recorded delivery in turn (marker: meetgeek_recordings)."""
+    recording: Path | None = getattr(request, "param", None)
+    return meetgeek.analyzed() if recording is None else meetgeek.recorded(recording)
 
 
 @pytest.fixture

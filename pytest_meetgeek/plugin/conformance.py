@@ -20,6 +20,7 @@ from pytest_meetgeek.forgeries import FORGERIES
 from pytest_meetgeek.nearest import did_you_mean
 from pytest_meetgeek.plugin import settings
 from pytest_meetgeek.receiver import Receiver
+from pytest_meetgeek.recording import recordings_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -137,6 +138,26 @@ def parametrize_forgeries(metafunc: pytest.Metafunc) -> list[str]:
     chosen = [name for name in wanted if name not in excluded]
     metafunc.parametrize("meetgeek_forged", chosen, indirect=True, ids=[str(name) for name in chosen])
     return problems
+
+
+def parametrize_recordings(metafunc: pytest.Metafunc) -> list[str]:
+    """Run a test once for each recorded delivery that the marker names; return what is wrong with the marker.
+
+    Args:
+        metafunc: The test.
+    """
+    definition = metafunc.definition
+    marker = definition.get_closest_marker("meetgeek_recordings")
+    places: tuple[Any, ...] = marker.args if marker and not marker.kwargs else ()
+    if len(places) != 1 or not isinstance(places[0], str | Path):
+        return [f"{definition.nodeid}: meetgeek_recordings takes one path: a file or a folder of recordings"]
+    where = definition.path.parent / places[0]
+    try:
+        found = recordings_at(where)
+    except ValueError as error:
+        return [f"{definition.nodeid}: meetgeek_recordings: {error}"]
+    metafunc.parametrize("meetgeek_request", found, indirect=True, ids=[path.stem for path in found])
+    return []
 
 
 def run_receiver(item: pytest.Function, app: object, path: str) -> Iterator[Receiver]:
