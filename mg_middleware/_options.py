@@ -55,6 +55,8 @@ class Guard(ABC, Generic[Application]):
             with an empty body.
         idempotency_store: remembers which meetings were processed, so that each is processed once: a `MemoryStore`,
             `SQLiteStore`, `RedisStore` or one of your own (`IdempotencyStore`). `None` remembers nothing.
+        idempotency_wait: for how many seconds a delivery waits while another one of the same meeting is in progress.
+            After that the response is 409. In a process, one delivery waits for a meeting. 0 means no waiting.
         on_verdict: called with a `Verdict` for each guarded request, as soon as it is decided. It must be quick, since
             the request waits for it. What it raises is logged and changes nothing.
 
@@ -64,7 +66,7 @@ class Guard(ABC, Generic[Application]):
         TypeError: an argument is of another type.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of the guard
         self,
         app: Application,
         secret: Secrets | SecretCallable | None = None,
@@ -73,6 +75,7 @@ class Guard(ABC, Generic[Application]):
         max_body_size: int | None = DEFAULT_MAX_BODY_SIZE,
         acknowledge: bool = False,
         idempotency_store: IdempotencyStore | None = None,
+        idempotency_wait: float = 12,
         on_verdict: Callable[[Verdict], object] | None = None,
     ) -> None:
         if not callable(app):
@@ -93,7 +96,9 @@ class Guard(ABC, Generic[Application]):
         self._limit = math.inf if max_body_size is None else max_body_size
         self._limit_digits = math.inf if max_body_size is None else len(str(max_body_size))
         self._acknowledge = acknowledge
-        self._once_per_meeting = None if idempotency_store is None else self._remember_in(idempotency_store)
+        self._once_per_meeting = (
+            None if idempotency_store is None else self._remember_in(idempotency_store, idempotency_wait)
+        )
         self._on_verdict = on_verdict
 
     def _admit(self, signatures: list[bytes], declared: bytes | None) -> Refusal | bytes:
@@ -122,7 +127,7 @@ class Guard(ABC, Generic[Application]):
 
     @staticmethod
     @abstractmethod
-    def _remember_in(store: IdempotencyStore) -> Any:  # noqa: ANN401 - what stands in idempotency for the protocol
+    def _remember_in(store: IdempotencyStore, wait: float) -> Any:  # noqa: ANN401
         """Prepare what decides with a store whether a delivery reaches the application."""
 
     @staticmethod

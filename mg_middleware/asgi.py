@@ -148,10 +148,10 @@ class MeetGeekASGIMiddleware(Guard["ASGIApplication"]):
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     @staticmethod
-    def _remember_in(store: IdempotencyStore) -> OncePerMeeting:
+    def _remember_in(store: IdempotencyStore, wait: float) -> OncePerMeeting:
         from mg_middleware.idempotency.asgi import OncePerMeeting  # noqa: PLC0415 - loaded where it is needed
 
-        return OncePerMeeting(store)
+        return OncePerMeeting(store, wait)
 
     @staticmethod
     def _describe(request: Scope) -> tuple[str, str, str]:

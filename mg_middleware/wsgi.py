@@ -157,10 +157,10 @@ class MeetGeekWSGIMiddleware(Guard["WSGIApplication"]):
         return [refusal.body]
 
     @staticmethod
-    def _remember_in(store: IdempotencyStore) -> OncePerMeeting:
+    def _remember_in(store: IdempotencyStore, wait: float) -> OncePerMeeting:
         from mg_middleware.idempotency.wsgi import OncePerMeeting  # noqa: PLC0415 - loaded where it is needed
 
-        return OncePerMeeting(store)
+        return OncePerMeeting(store, wait)
 
     @staticmethod
     def _describe(request: WSGIEnvironment) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""What an idempotency store is: three steps, and the three answers to a claim."""
+"""What an idempotency store is: its steps, and the three results of a claim."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class InProgress(NamedTuple):
     """Another delivery holds the key.
 
     Attributes:
-        seconds_left: after how many seconds that claim lapses, at the latest.
+        seconds_left: after how many seconds that claim expires, if it isn't renewed.
     """
 
     seconds_left: float
@@ -50,13 +50,25 @@ class IdempotencyStore(Protocol):
 
     Not for anything but remembering: a store sees opaque keys (64 hexadecimal digits), never a body or a secret.
 
-    Each step must be atomic, also against other processes where the store serves several. The methods may be plain or
-    coroutine functions. Under ASGI, plain ones are called in a thread of their own, so that they may block; a store
-    whose plain methods never wait says so with an attribute `execution = "instant"` and is called directly. A store
-    that has a coroutine function serves ASGI only, and is called on the event loop; where plain methods return
-    awaitables, it says `execution = "asynchronous"`. A store needs short time-outs: while it waits, the sender does.
+    Each step must be atomic, also against other processes if the store serves several. The methods may be plain or
+    coroutine functions. Plain ones may block: they are called in threads that belong to the store. A store whose plain
+    methods never wait says so with an attribute `execution = "instant"`, and is called directly. A store that has a
+    coroutine function serves ASGI only, and is called on the event loop; if plain methods return awaitables, it says
+    `execution = "asynchronous"`. A store needs short timeouts: while it waits, the sender does. A step that takes more
+    than 10 seconds is given up, unless the store is instant.
+
+    These members are optional:
+
+    - `renew(key: str, token: str) -> bool` gives a claim another lease, and returns whether `token` still holds the
+      key. It is called every third of the lease while the handler runs, from another thread (if asynchronous, on the
+      event loop). Without it a claim isn't renewed, so its life must be longer than the slowest handler.
+    - `lease: float`, the life of a claim in seconds. A store with `renew` must have it.
+    - `max_lease: float`, for how many seconds a claim is renewed at most; 3 600 without it.
+    - `place: Hashable`, equal for two stores that keep the same keys. Guards nested by mistake share one claim by it.
+    - `bounded = True` if every step returns within a few seconds whatever happens. A WSGI guard then calls it directly.
 
     Whatever a step raises is logged at ERROR on the logger `mg_middleware`, text included, and the event is processed.
+    `mg_middleware.testing.check_store` tests a store of your own.
     """
 
     def claim(self, key: str) -> Claim | Awaitable[Claim]:
@@ -66,7 +78,7 @@ class IdempotencyStore(Protocol):
             key: the opaque name of one meeting's delivery.
 
         Returns:
-            `Claimed` where the key was unknown, or its claim or its time of remembrance has run out; `AlreadyComplete`;
+            `Claimed` if the key was unknown, or its claim or its `ttl` has expired; `AlreadyComplete`;
             or `InProgress`.
         """
         ...
@@ -74,7 +86,7 @@ class IdempotencyStore(Protocol):
     def complete(self, key: str, token: str) -> Awaitable[None] | None:
         """Remember the key as processed, unless another live claim holds it.
 
-        A holder whose own claim has lapsed meanwhile may still complete the key as long as nobody has taken it: its
+        A holder whose own claim has expired meanwhile may still complete the key as long as nobody has taken it: its
         delivery was processed.
 
         Args:

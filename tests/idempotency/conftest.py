@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -74,6 +76,10 @@ class RedisServer:
     def client(self, **options):
         return redis.Redis.from_url(self.url, **options)
 
+    def empty(self):
+        with self.client() as client:
+            client.flushall()
+
     def let_pass(self, seconds):
         """Move the life of every key forward, as if so much time had passed."""
         with self.client() as client:
@@ -109,8 +115,7 @@ def redis_server_to_stop(tmp_path):
 
 @pytest.fixture
 def redis_server(session_redis_server):
-    with session_redis_server.client() as client:
-        client.flushall()
+    session_redis_server.empty()
     return session_redis_server
 
 
@@ -136,36 +141,52 @@ def clock(monkeypatch):
 
 
 class StoreKind:
-    """How to make a store of one kind, and how to let time pass for it."""
+    """How to make a store of one kind, how to let time pass for it, and how to forget all that it holds."""
 
-    def __init__(self, name, make, let_pass):
+    def __init__(self, name, make, let_pass, empty):
         self.name = name
         self.make = make
         self.let_pass = let_pass
+        self.empty = empty
+        self.has_a_clock_to_set = name != "memory"  # which goes by a clock that nobody can set
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 def store_kind(request, tmp_path):
     if request.param == "redis":
         server = request.getfixturevalue("redis_server")
-        clients = []
+        stores = []
 
         def make(**options):
-            client = server.client()
-            clients.append(client)
-            return RedisStore(client, **options)
+            stores.append(RedisStore(server.url, **options))
+            return stores[-1]
 
-        yield StoreKind("redis", make, server.let_pass)
-        for client in clients:
-            client.close()
+        yield StoreKind("redis", make, server.let_pass, server.empty)
+        for store in stores:
+            store.close()
         return
     clock = request.getfixturevalue("clock")
     if request.param == "memory":
-        yield StoreKind("memory", MemoryStore, clock.let_pass)
-    else:
-        yield StoreKind(
-            "sqlite", lambda **options: SQLiteStore(tmp_path / "deliveries.sqlite3", **options), clock.let_pass
-        )
+        stores = []
+
+        def make_in_memory(**options):
+            stores.append(MemoryStore(**options))
+            return stores[-1]
+
+        def forget():
+            for store in stores:
+                store._claims.clear()  # noqa: SLF001
+                store._complete.clear()  # noqa: SLF001
+
+        yield StoreKind("memory", make_in_memory, clock.let_pass, forget)
+        return
+    path = tmp_path / "deliveries.sqlite3"
+
+    def empty():
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("DELETE FROM deliveries")
+
+    yield StoreKind("sqlite", lambda **options: SQLiteStore(path, **options), clock.let_pass, empty)
 
 
 @pytest.fixture
@@ -180,6 +201,7 @@ class Protocol:
         self.name = name
 
     def guard(self, handle, secret=SECRET, **options):
+        options.setdefault("idempotency_wait", 0)
         if self.name == "WSGI":
             return MeetGeekWSGIMiddleware(validator(wsgi_application(handle)), secret, **options)
         return MeetGeekASGIMiddleware(asgi_application(handle), secret, **options)

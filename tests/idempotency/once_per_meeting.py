@@ -190,11 +190,14 @@ class CoroutineStore:
 
 
 class BlockingStore:
-    """A user's store: plain methods, which may take a while, around another store. It says nothing of itself."""
+    """A user's store: plain methods, which may take a while, around another store. It says nothing of its execution."""
 
     def __init__(self, store, seconds=0.0):
         self.store = store
         self.seconds = seconds
+        if hasattr(store, "lease"):
+            self.lease = store.lease
+            self.max_lease = store.max_lease
 
     def claim(self, key):
         time.sleep(self.seconds)
@@ -207,6 +210,13 @@ class BlockingStore:
     def release(self, key, token):
         time.sleep(self.seconds)
         self.store.release(key, token)
+
+
+class RenewedBlockingStore(BlockingStore):
+    """The same, and its claims are renewed."""
+
+    def renew(self, key, token):
+        return self.store.renew(key, token)
 
 
 class BrokenStore:

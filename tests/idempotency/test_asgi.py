@@ -25,11 +25,15 @@ from once_per_meeting import (
     asgi_application,
     asgi_scope,
     receive_asgi_answer,
+    signature,
     succeeded,
 )
 
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore, delivery_of
+from mg_middleware._verification import Key
+from mg_middleware.delivery import Delivery
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
+from mg_middleware.idempotency.asgi import OncePerMeeting
 
 pytestmark = pytest.mark.anyio
 
@@ -279,7 +283,7 @@ def test_a_claim_that_ends_with_its_loop_is_left_to_its_lease(caplog, store, req
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
-async def test_a_coroutine_that_is_thrown_away_is_left_to_the_lease():
+async def test_a_coroutine_that_is_thrown_away_releases():
     memory = MemoryStore()
 
     class Pause:
@@ -292,7 +296,27 @@ async def test_a_coroutine_that_is_thrown_away_is_left_to_the_lease():
     thrown_away = run(application, memory)
     thrown_away.send(None)
     thrown_away.close()
-    assert isinstance(memory.claim(KEY), InProgress)
+    assert isinstance(memory.claim(KEY), Claimed)
+
+
+def verified(body=None, secret=SECRET):
+    """Make the delivery that a guard would."""
+    body = succeeded() if body is None else body
+    return Delivery([body], signature(body, secret).encode(), None, Key(secret.encode()).fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "left"), [(BlockingStore, Claimed), (CoroutineStore, InProgress)], ids=["blocking", "asynchronous"]
+)
+async def test_where_nothing_can_be_awaited_a_thread_releases_and_an_asynchronous_claim_expires(wrap, left):
+    memory = MemoryStore()
+    claim = await OncePerMeeting(wrap(memory), wait=0).claim(verified(), "POST")
+    claim.drop()
+    claim.drop()
+    if left is Claimed:
+        assert isinstance(await claim_when_free(memory), Claimed)
+    else:
+        assert isinstance(memory.claim(KEY), InProgress)
 
 
 @pytest.fixture(params=["a store of one's own", "SQLite", "Redis"])
@@ -432,6 +456,8 @@ class PlainlyLater:
 
 class DerivedFromAnInstantStore(CoroutineStore, MemoryStore):
     """Inherits the word that it never waits."""
+
+    renew = None
 
 
 @pytest.mark.parametrize("make", [OnlyClaimsLater, ClaimsAtOnce, PlainlyLater, DerivedFromAnInstantStore])

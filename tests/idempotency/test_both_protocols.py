@@ -199,6 +199,7 @@ def test_a_store_that_fails_is_logged_and_the_event_is_processed(protocol, caplo
     # WSGI cannot wait for an asynchronous store.
     wraps = asynchronous and protocol.name != "WSGI"
     guarded = protocol.guard(handler, idempotency_store=CoroutineStore(store) if wraps else store)
+    name = "CoroutineStore" if wraps else "BrokenStore"
     with caplog.at_level(logging.INFO, logger="mg_middleware"):
         answer = protocol.deliver(guarded, succeeded("m-secret"))
     assert answer.body == b"done"
@@ -207,7 +208,7 @@ def test_a_store_that_fails_is_logged_and_the_event_is_processed(protocol, caplo
     assert (record.name, record.levelname) == ("mg_middleware", "ERROR")
     message = record.getMessage()
     assert message == (
-        f"the idempotency store failed to {broken}: OSError: [Errno 28] No space left on device; "
+        f"the idempotency store {name} failed to {broken}: OSError: [Errno 28] No space left on device; "
         "the event is processed, perhaps more than once"
     )
     assert record.exc_info is None

@@ -408,7 +408,7 @@ def test_a_million_keys_are_claimed_as_fast_as_a_thousand(path):
         filling.execute("PRAGMA synchronous = OFF")
         until = time.time() + 86_400
         keys = sorted(store_key(str(number), key_id="") for number in range(rows))
-        filling.executemany("INSERT INTO deliveries VALUES (?, NULL, ?)", ((key, until) for key in keys))
+        filling.executemany("INSERT INTO deliveries VALUES (?, NULL, 0, ?)", ((key, until) for key in keys))
         filling.commit()
         filling.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         filling.close()

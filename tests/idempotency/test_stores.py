@@ -1,10 +1,13 @@
 """What every store does."""
 
 import hmac
+import sys
+from math import inf, nan
 
 import pytest
 from once_per_meeting import SECRET
 
+from mg_middleware import ConfigurationError
 from mg_middleware._verification import Key, parse_signature
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 
@@ -70,10 +73,10 @@ def test_a_completed_key_is_remembered_for_a_day(store_kind):
     assert isinstance(store.claim("key"), Claimed)
 
 
-def test_a_claim_lapses_after_a_minute(store_kind):
+def test_a_claim_expires_after_ten_seconds(store_kind):
     store = store_kind.make()
     store.claim("key")
-    store_kind.let_pass(59)
+    store_kind.let_pass(9)
     assert isinstance(store.claim("key"), InProgress)
     store_kind.let_pass(1.01)
     assert isinstance(store.claim("key"), Claimed)
@@ -225,3 +228,39 @@ def test_a_fingerprint_reveals_no_signature():
     fingerprint = hmac.new(b"secret", b"mg-middleware: fingerprint of a key", "sha256").hexdigest()[:32]
     assert key.fingerprint == fingerprint
     assert parse_signature(key.fingerprint.encode()) is None
+
+
+RANGE = f"must be more than 0 and at most {10**15} seconds, not"
+NUMBER = "must be a number of seconds, not"
+BAD_OPTIONS = {
+    "no lease": ({"lease": 0}, ConfigurationError, f"lease {RANGE} 0"),
+    "a negative lease": ({"lease": -1}, ConfigurationError, f"lease {RANGE} -1"),
+    "an endless lease": ({"lease": inf}, ConfigurationError, f"lease {RANGE} inf"),
+    "a lease that is no number": ({"lease": nan}, ConfigurationError, f"lease {RANGE} nan"),
+    "a lease of None": ({"lease": None}, TypeError, f"lease {NUMBER} NoneType"),
+    "a lease of text": ({"lease": "60"}, TypeError, f"lease {NUMBER} str"),
+    "no time to live": ({"ttl": 0}, ConfigurationError, f"ttl {RANGE} 0; None is for ever"),
+    "a time to live that no float holds": (
+        {"ttl": 10**400},
+        ConfigurationError,
+        f"ttl {RANGE} {10**400}; None is for ever",
+    ),
+    "a time to live that Redis cannot count": (
+        {"ttl": sys.maxsize},
+        ConfigurationError,
+        f"ttl {RANGE} {sys.maxsize}; None is for ever",
+    ),
+    "a time to live of True": ({"ttl": True}, TypeError, f"ttl {NUMBER} bool"),
+}
+
+
+@pytest.mark.parametrize(("options", "error", "message"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
+def test_an_option_out_of_its_range_is_refused(store_kind, options, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        store_kind.make(**options)
+
+
+@pytest.mark.parametrize("wrong", [0, float("inf")])
+def test_who_asks_for_no_end_is_told_how(store_kind, wrong):
+    with pytest.raises(ConfigurationError, match=r"ttl .*; None is for ever"):
+        store_kind.make(ttl=wrong)

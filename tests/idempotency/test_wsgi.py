@@ -205,7 +205,7 @@ def test_an_asynchronous_store_is_refused():
         guard(starting([]), CoroutineStore(MemoryStore()))
     assert str(raised.value) == (
         "CoroutineStore is asynchronous here, which a WSGI application cannot wait for: "
-        "give a store with plain methods, a RedisStore with a URL or a redis.Redis"
+        "give a store with plain methods, such as a RedisStore with a URL or a redis.Redis"
     )
 
 

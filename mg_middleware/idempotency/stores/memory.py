@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress, StoreError
-from mg_middleware.idempotency.stores.options import DAY, MINUTE, entries, seconds, seconds_or_forever
+from mg_middleware.idempotency.stores.options import DAY, LEASE, MAX_LEASE, entries, seconds, seconds_or_forever
 
 if TYPE_CHECKING:
     from mg_middleware.idempotency.store import Claim, Execution
@@ -26,7 +26,8 @@ class MemoryStore:
             a new one the oldest complete key goes, never a live claim; if live claims are all it holds, `claim` raises
             `StoreError`, which means that the event is processed. An entry takes about 230 bytes.
         ttl: for how many seconds a processed delivery is remembered; `None`: until `max_entries` pushes it out.
-        lease: after how many seconds a claim lapses that its holder never ends. Longer than the slowest handler.
+        lease: how many seconds a claim lives. It is renewed while the handler runs; if its process dies, it expires.
+        max_lease: for how many seconds a claim is renewed at most.
 
     Raises:
         ConfigurationError: an option is out of its range.
@@ -35,10 +36,18 @@ class MemoryStore:
 
     execution: Execution = "instant"
 
-    def __init__(self, *, max_entries: int = 100_000, ttl: float | None = DAY, lease: float = MINUTE) -> None:
+    def __init__(
+        self,
+        *,
+        max_entries: int = 100_000,
+        ttl: float | None = DAY,
+        lease: float = LEASE,
+        max_lease: float = MAX_LEASE,
+    ) -> None:
         self._max_entries = entries("max_entries", max_entries)
         self._ttl = seconds_or_forever("ttl", ttl)
-        self._lease = seconds("lease", lease)
+        self.lease: float = seconds("lease", lease)
+        self.max_lease: float = seconds("max_lease", max_lease)
         self._lock = Lock()
         self._tokens = count()
         self._claims: dict[str, tuple[str, float]] = {}  # key -> token, when it lapses; the oldest first
@@ -73,7 +82,7 @@ class MemoryStore:
             if len(self._claims) + len(self._complete) >= self._max_entries:
                 self._make_room(now)
             token = str(next(self._tokens))
-            self._claims[key] = token, now + self._lease
+            self._claims[key] = token, now + self.lease
             return Claimed(token)
 
     def complete(self, key: str, token: str) -> None:
@@ -112,6 +121,28 @@ class MemoryStore:
         with self._lock:
             if key in self._claims and self._claims[key][0] == token:
                 del self._claims[key]
+
+    def renew(self, key: str, token: str) -> bool:
+        """Give the claim another lease; see `IdempotencyStore.renew`.
+
+        Args:
+            key: the key that was claimed.
+            token: the token of the claim.
+
+        Returns:
+            Whether `token` still holds the key.
+        """
+        with self._lock:
+            held = self._claims.get(key)
+            if held is None or held[0] != token:
+                return False
+            # Taken out and put in again, so that the oldest claim stays the first.
+            del self._claims[key]
+            self._claims[key] = token, monotonic() + self.lease
+            return True
+
+    def close(self) -> None:
+        """Do nothing, as there is nothing to close; the other stores have it, too."""
 
     def __len__(self) -> int:
         """How many keys are held, claimed and complete ones together."""

@@ -7,7 +7,8 @@ from math import inf
 from mg_middleware.errors import ConfigurationError
 
 DAY = 86_400.0
-MINUTE = 60.0
+LEASE = 10.0
+MAX_LEASE = 3600.0
 
 # Redis keeps the end of a key's life in milliseconds, as an integer of 64 bits.
 _LONGEST = 10**15

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
-from mg_middleware.idempotency.stores.options import DAY, MINUTE, seconds, seconds_or_forever, text
+from mg_middleware.idempotency.stores.event_loop import OneEventLoop
+from mg_middleware.idempotency.stores.options import DAY, LEASE, MAX_LEASE, seconds, seconds_or_forever, text
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Hashable
 
     import redis
     import redis.asyncio
@@ -20,21 +21,29 @@ if TYPE_CHECKING:
 
 # Seconds. They bound how long a dead server holds up a delivery, which is then processed without the store.
 _CONNECT_TIMEOUT = 1.0
-_ANSWER_TIMEOUT = 2.0
+_REPLY_TIMEOUT = 2.0
 
-# A claim's value is its token (hexadecimal digits), a complete key's is "complete". Redis runs a script as one step.
-# The scripts answer in numbers, which a client hands over alike whether it decodes text or not.
+# A claim's value is its token: hexadecimal digits, a dot, and its lease in milliseconds. A complete key's value is
+# "complete". Redis runs a script as one step. The scripts return numbers, which a client hands over alike whether it
+# decodes text or not.
 
-# Answers the milliseconds that are left of another's claim, or -1: claimed, -2: complete. A client repeats a command
-# whose answer was lost, so that the key may be held with the very token.
+# Returns the milliseconds that are left of another's claim, or -1: claimed, -2: complete. A client repeats a command
+# whose reply was lost, so the key may be held with this very token. A claim with more time left than its lease is void:
+# the server's clock was set back, so it would outlive its holder by as much.
 _CLAIM = """
 if redis.call("SET", KEYS[1], ARGV[1], "NX", "PX", ARGV[2]) then return -1 end
 local holder = redis.call("GET", KEYS[1])
 if holder == ARGV[1] then return -1 end
 if holder == "complete" then return -2 end
-return math.max(0, redis.call("PTTL", KEYS[1]))
+local left = redis.call("PTTL", KEYS[1])
+local lease = tonumber(string.match(holder, "%.(%d+)$"))
+if lease and left > lease + 1000 then
+    redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+    return -1
+end
+return math.max(0, left)
 """
-# The time of remembrance is 0 for: for ever.
+# A lifetime of 0 means no expiry.
 _COMPLETE = """
 local holder = redis.call("GET", KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
@@ -45,6 +54,10 @@ return 1
 _RELEASE = """
 if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end
 return 0
+"""
+_RENEW = """
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call("PEXPIRE", KEYS[1], ARGV[2])
 """
 _CLAIMED, _IS_COMPLETE = -1, -2
 
@@ -58,13 +71,15 @@ class RedisStore:
     Needs redis-py: `pip install "mg-middleware[redis]"`.
 
     Args:
-        server: the server's URL (`redis://`, `rediss://` for TLS, `unix://`), or a client: `redis.Redis` for ASGI and
-            WSGI, `redis.asyncio.Redis` for ASGI under asyncio only. For a URL, a pool of connections is made that waits
-            1 second for a connection and 2 seconds for an answer; a client keeps its own time-outs, which should be
+        server: the server's URL (`redis://`, `rediss://` for TLS, `unix://`), or a client: `redis.Redis` (also one of
+            `Sentinel.master_for`) or `redis.RedisCluster` for ASGI and WSGI, or their counterparts of `redis.asyncio`
+            for ASGI under asyncio only, and for one event loop only. For a URL, a pool of connections is made that
+            waits 1 second for a connection and 2 seconds for a reply; a client keeps its own timeouts, which should be
             short.
-        ttl: for how many seconds a processed delivery is remembered; `None`: for ever.
-        lease: after how many seconds a claim lapses that its holder never ends. Longer than the slowest handler.
-        prefix: what the names of the keys on the server begin with.
+        ttl: for how many seconds a processed delivery is remembered; `None` means no expiry.
+        lease: how many seconds a claim lives. It is renewed while the handler runs; if its process dies, it expires.
+        max_lease: for how many seconds a claim is renewed at most.
+        prefix: what the names of the keys on the server begin with. Give each receiver its own.
 
     Raises:
         ConfigurationError: an option is out of its range, or the URL is not one of a Redis server.
@@ -74,10 +89,11 @@ class RedisStore:
 
     def __init__(
         self,
-        server: str | redis.Redis | redis.asyncio.Redis,
+        server: str | redis.Redis | redis.RedisCluster | redis.asyncio.Redis | redis.asyncio.RedisCluster,
         *,
         ttl: float | None = DAY,
-        lease: float = MINUTE,
+        lease: float = LEASE,
+        max_lease: float = MAX_LEASE,
         prefix: str = "mg-middleware:",
     ) -> None:
         try:
@@ -86,19 +102,28 @@ class RedisStore:
         except ImportError as error:
             raise ImportError('RedisStore needs redis-py: pip install "mg-middleware[redis]"') from error
         client: Any = _client_of(server) if isinstance(server, str) else server
-        if not isinstance(client, redis.Redis | redis.asyncio.Redis):
+        asynchronous = isinstance(client, redis.asyncio.Redis | redis.asyncio.RedisCluster)
+        if not asynchronous and not isinstance(client, redis.Redis | redis.RedisCluster):
             raise TypeError(
-                f"RedisStore takes a URL, a redis.Redis or a redis.asyncio.Redis, not {type(client).__name__}"
+                "RedisStore takes a URL, or a client: redis.Redis, redis.RedisCluster, or one of those of "
+                f"redis.asyncio, not {type(client).__name__}"
             )
         time_to_live = seconds_or_forever("ttl", ttl)
         self._ttl = 0 if time_to_live == inf else _milliseconds(time_to_live)
-        self._lease = _milliseconds(seconds("lease", lease))
+        self.lease: float = seconds("lease", lease)
+        self.max_lease: float = seconds("max_lease", max_lease)
+        self._lease = _milliseconds(self.lease)
         self._prefix = text("prefix", prefix)
-        self.execution: Execution = "asynchronous" if isinstance(client, redis.asyncio.Redis) else "blocking"
-        # Typed loosely: with a redis.asyncio client, the scripts return awaitables.
-        self._claim: Any = client.register_script(_CLAIM)
-        self._complete: Any = client.register_script(_COMPLETE)
-        self._release: Any = client.register_script(_RELEASE)
+        self.execution: Execution = "asynchronous" if asynchronous else "blocking"
+        self.place: Hashable = _place_of(client, prefix)
+        self._client = client
+        self._is_ours = isinstance(server, str)
+        self._loop = OneEventLoop("redis.asyncio client")
+        self._response_error = redis.ResponseError
+        self._claim = client.register_script(_CLAIM)
+        self._complete = client.register_script(_COMPLETE)
+        self._release = client.register_script(_RELEASE)
+        self._renew = client.register_script(_RENEW)
 
     def claim(self, key: str) -> Claim | Awaitable[Claim]:
         """Take the key; see `IdempotencyStore.claim`.
@@ -107,14 +132,14 @@ class RedisStore:
             key: the opaque name of one meeting's delivery.
 
         Returns:
-            The answer; with a `redis.asyncio` client, an awaitable of it.
+            The result; with a `redis.asyncio` client, an awaitable of it.
 
         Raises:
             redis.RedisError: the server cannot be reached, or refuses.
         """
-        token = token_hex(16)
-        answer = self._claim(keys=[self._prefix + key], args=[token, self._lease])
-        return _claim_later(answer, token) if self.execution == "asynchronous" else _claim_of(answer, token)
+        token = f"{token_hex(16)}.{self._lease}"
+        reply = self._run(self._claim, key, token, self._lease)
+        return _claim_later(reply, token) if self.execution == "asynchronous" else _claim_of(reply, token)
 
     def complete(self, key: str, token: str) -> Awaitable[None] | None:
         """Remember the key as processed; see `IdempotencyStore.complete`.
@@ -129,7 +154,7 @@ class RedisStore:
         Raises:
             redis.RedisError: the server cannot be reached, or refuses.
         """
-        return self._complete(keys=[self._prefix + key], args=[token, self._ttl])  # type: ignore[no-any-return]
+        return self._run(self._complete, key, token, self._ttl)  # type: ignore[no-any-return]
 
     def release(self, key: str, token: str) -> Awaitable[None] | None:
         """Forget the claim; see `IdempotencyStore.release`.
@@ -144,7 +169,67 @@ class RedisStore:
         Raises:
             redis.RedisError: the server cannot be reached, or refuses.
         """
-        return self._release(keys=[self._prefix + key], args=[token])  # type: ignore[no-any-return]
+        return self._run(self._release, key, token)  # type: ignore[no-any-return]
+
+    def renew(self, key: str, token: str) -> bool | Awaitable[bool]:
+        """Give the claim another lease; see `IdempotencyStore`.
+
+        Args:
+            key: the key that was claimed.
+            token: the token of the claim.
+
+        Returns:
+            Whether `token` still holds the key; with a `redis.asyncio` client, an awaitable of it.
+
+        Raises:
+            redis.RedisError: the server cannot be reached, or refuses.
+        """
+        return self._run(self._renew, key, token, self._lease)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close the connections that were made for a URL. The next step opens them again. Your client stays open."""
+        if self._is_ours:
+            self._client.close()
+
+    def _run(self, script: Any, key: str, *arguments: Any) -> Any:  # noqa: ANN401 - with redis.asyncio, an awaitable
+        """Run a script, and once more on new connections if the server has become a replica.
+
+        After a failover the same address may lead to another server, but the pool would keep its connections for ever.
+        """
+        keys = [self._prefix + key]
+        if self.execution == "asynchronous":
+            return self._run_later(script, keys, arguments)
+        try:
+            return script(keys=keys, args=arguments)
+        except self._response_error as error:
+            if not _is_replica(error) or not hasattr(self._client, "connection_pool"):
+                raise
+        self._client.connection_pool.disconnect(inuse_connections=False)
+        return script(keys=keys, args=arguments)
+
+    async def _run_later(self, script: Any, keys: list[str], arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+        self._loop.check()
+        try:
+            return await script(keys=keys, args=arguments)
+        except self._response_error as error:
+            if not _is_replica(error) or not hasattr(self._client, "connection_pool"):
+                raise
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+        return await script(keys=keys, args=arguments)
+
+
+def _is_replica(error: Exception) -> bool:
+    # Before Redis 7 the reason stands within the text of a script's error.
+    return type(error).__name__ == "ReadOnlyError" or "READONLY" in str(error)
+
+
+def _place_of(client: Any, prefix: str) -> Hashable:  # noqa: ANN401 - any client of redis-py
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return "Redis", prefix, id(client)
+    options = pool.connection_kwargs
+    server = tuple(options.get(name) for name in ("host", "port", "path", "db"))
+    return "Redis", prefix, getattr(pool, "service_name", None), server
 
 
 def _client_of(url: str) -> redis.Redis:
@@ -155,7 +240,7 @@ def _client_of(url: str) -> redis.Redis:
         client = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - it does not type what it hands on
             url,
             socket_connect_timeout=_CONNECT_TIMEOUT,
-            socket_timeout=_ANSWER_TIMEOUT,
+            socket_timeout=_REPLY_TIMEOUT,
             # Once more at once, since a pooled connection may have been closed meanwhile. Not after a time-out, since
             # the sender is waiting.
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
@@ -173,13 +258,13 @@ def _milliseconds(duration: float) -> int:
     return max(1, round(duration * 1000))
 
 
-def _claim_of(answer: int, token: str) -> Claim:
-    if answer == _CLAIMED:
+def _claim_of(reply: int, token: str) -> Claim:
+    if reply == _CLAIMED:
         return Claimed(token)
-    if answer == _IS_COMPLETE:
+    if reply == _IS_COMPLETE:
         return AlreadyComplete()
-    return InProgress(answer / 1000)
+    return InProgress(reply / 1000)
 
 
-async def _claim_later(answer: Awaitable[int], token: str) -> Claim:
-    return _claim_of(await answer, token)
+async def _claim_later(reply: Awaitable[int], token: str) -> Claim:
+    return _claim_of(await reply, token)

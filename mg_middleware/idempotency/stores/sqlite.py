@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING
 
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress, StoreError
-from mg_middleware.idempotency.stores.options import DAY, MINUTE, seconds, seconds_or_forever, text
+from mg_middleware.idempotency.stores.options import DAY, LEASE, MAX_LEASE, seconds, seconds_or_forever, text
 from mg_middleware.idempotency.stores.sqlite_file import SQLiteFile
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from mg_middleware.idempotency.store import Claim, Execution
 
-# "until" is in seconds since the epoch, because processes share no other clock: when a claim lapses, or when a complete
-# key is forgotten (infinity: never). "token" is NULL once the key is complete.
+# Times are in seconds since the epoch, because processes share no other clock. "since" is when a claim was made or
+# renewed, "until" when it expires, or when a complete key is forgotten (infinity: never). "token" is NULL once the key
+# is complete.
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS deliveries (key TEXT PRIMARY KEY, token TEXT, until REAL NOT NULL) WITHOUT ROWID",
+    """
+    CREATE TABLE IF NOT EXISTS deliveries
+    (key TEXT PRIMARY KEY, token TEXT, since REAL NOT NULL, until REAL NOT NULL) WITHOUT ROWID
+    """,
     "CREATE INDEX IF NOT EXISTS deliveries_until ON deliveries (until)",
 )
 
@@ -27,16 +33,21 @@ _SCHEMA = (
 _SWEEP = """
     DELETE FROM deliveries WHERE key IN (SELECT key FROM deliveries WHERE until <= :now ORDER BY until LIMIT 4)
 """
+# A claim from the future is void: the clock was set back, so it would outlive its holder by as much. One second is left
+# for clocks that are adjusted a little.
 _CLAIM = """
-    INSERT INTO deliveries (key, token, until) VALUES (:key, :token, :until)
-    ON CONFLICT (key) DO UPDATE SET token = excluded.token, until = excluded.until WHERE until <= :now
+    INSERT INTO deliveries (key, token, since, until) VALUES (:key, :token, :now, :until)
+    ON CONFLICT (key) DO UPDATE SET token = excluded.token, since = excluded.since, until = excluded.until
+    WHERE until <= :now OR (token IS NOT NULL AND since > :now + 1)
     RETURNING token
 """
 _LOOK = "SELECT token, until FROM deliveries WHERE key = :key"
 _COMPLETE = """
-    INSERT INTO deliveries (key, token, until) VALUES (:key, NULL, :until)
-    ON CONFLICT (key) DO UPDATE SET token = NULL, until = excluded.until WHERE token = :token OR until <= :now
+    INSERT INTO deliveries (key, token, since, until) VALUES (:key, NULL, :now, :until)
+    ON CONFLICT (key) DO UPDATE SET token = NULL, since = excluded.since, until = excluded.until
+    WHERE token = :token OR until <= :now
 """
+_RENEW = "UPDATE deliveries SET since = :now, until = :until WHERE key = :key AND token = :token"
 _RELEASE = "DELETE FROM deliveries WHERE key = :key AND token = :token"
 
 
@@ -53,7 +64,8 @@ class SQLiteStore:
     Args:
         path: the file; it is made where there is none. Its folder must exist.
         ttl: for how many seconds a processed delivery is remembered; `None`: for ever.
-        lease: after how many seconds a claim lapses that its holder never ends. Longer than the slowest handler.
+        lease: how many seconds a claim lives. It is renewed while the handler runs; if its process dies, it expires.
+        max_lease: for how many seconds a claim is renewed at most.
 
     Raises:
         ConfigurationError: an option is out of its range, the path is none or a URI, the file or its folder cannot be
@@ -62,18 +74,29 @@ class SQLiteStore:
     """
 
     execution: Execution = "blocking"
+    bounded: bool = True
 
-    def __init__(self, path: str | os.PathLike[str], *, ttl: float | None = DAY, lease: float = MINUTE) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        ttl: float | None = DAY,
+        lease: float = LEASE,
+        max_lease: float = MAX_LEASE,
+    ) -> None:
         if sqlite3.sqlite_version_info < (3, 35):  # the first with RETURNING
             raise ConfigurationError(f"SQLiteStore needs SQLite 3.35 or newer, this is {sqlite3.sqlite_version}")
         name = text("path", os.fspath(path))
         if name in {"", ":memory:"} or name.startswith("file:"):
             raise ConfigurationError("SQLiteStore needs the path of a file, and no URI; MemoryStore needs none")
         self._ttl = seconds_or_forever("ttl", ttl)
-        self._lease = seconds("lease", lease)
+        self.lease: float = seconds("lease", lease)
+        self.max_lease: float = seconds("max_lease", max_lease)
+        # Absolute, so that the process may change its directory. Path.resolve would follow a symbolic link.
+        path = os.path.abspath(name)  # noqa: PTH100
+        self.place: Hashable = "SQLite", path
         try:
-            # Absolute, so that the process may change its directory. Path.resolve would follow a symbolic link.
-            self._file = SQLiteFile(os.path.abspath(name), _SCHEMA)  # noqa: PTH100
+            self._file = SQLiteFile(path, _SCHEMA)
         except (OSError, StoreError, ValueError) as error:
             raise ConfigurationError(f"the SQLiteStore's file cannot be used: {error}") from error
 
@@ -92,7 +115,7 @@ class SQLiteStore:
             StoreError: the file was replaced, or the steps of other threads take too long.
         """
         token, now = token_hex(16), time()
-        wanted = {"key": key, "token": token, "until": now + self._lease, "now": now}
+        wanted = {"key": key, "token": token, "until": now + self.lease, "now": now}
 
         def step(connection: sqlite3.Connection) -> Claim:
             connection.execute(_SWEEP, {"now": now})
@@ -135,6 +158,25 @@ class SQLiteStore:
             StoreError: the file was replaced, or the steps of other threads take too long.
         """
         self._file.run(lambda connection: connection.execute(_RELEASE, {"key": key, "token": token}))
+
+    def renew(self, key: str, token: str) -> bool:
+        """Give the claim another lease; see `IdempotencyStore.renew`.
+
+        Args:
+            key: the key that was claimed.
+            token: the token of the claim.
+
+        Returns:
+            Whether `token` still holds the key.
+
+        Raises:
+            sqlite3.Error: the file cannot be read or written.
+            OSError: the file cannot be opened.
+            StoreError: the file was replaced, or the steps of other threads take too long.
+        """
+        now = time()
+        renewal = {"key": key, "token": token, "now": now, "until": now + self.lease}
+        return self._file.run(lambda connection: connection.execute(_RENEW, renewal).rowcount == 1)
 
     def close(self) -> None:
         """Close this process's connection. The next step opens it again; the end of the process closes it as well."""
