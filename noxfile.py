@@ -17,6 +17,15 @@ nox.options.error_on_external_run = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = ",".join(PROJECT["project"]["optional-dependencies"])
+# What describes the project to others, by the schema that each has to follow.
+DESCRIBED = {
+    "vendor.github-workflows": Path(".github/workflows").glob("*.yml"),
+    "vendor.github-issue-forms": [".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/idea.yml"],
+    "vendor.github-issue-config": [".github/ISSUE_TEMPLATE/config.yml"],
+    "vendor.dependabot": [".github/dependabot.yml"],
+    "vendor.readthedocs": [".readthedocs.yaml"],
+    "vendor.citation-file-format": ["CITATION.cff"],
+}
 # The tests assert, so Python must not strip assertions.
 TESTING = {"PYTHONOPTIMIZE": ""}
 
@@ -47,12 +56,15 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format, and the workflows."""
+    """Check style and format, the shell scripts, and the workflows and other descriptions of the project."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    if Path(".github").exists():
-        session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
+    session.run("shellcheck", "--severity=warning", *Path(".ci").iterdir())
+    session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
+    session.run("pre-commit", "validate-config")
+    for schema, files in DESCRIBED.items():
+        session.run("check-jsonschema", f"--builtin-schema={schema}", *files, silent=True)
 
 
 @nox.session
