@@ -39,6 +39,7 @@ class Forgery:
         level: MUST and SHOULD are to be refused; MAY holds the true MAC in another spelling, so 401 and taking it as
             genuine are both right.
         why: The mistake in a receiver that accepts it.
+        crash: The mistake in a receiver that fails with an error; empty if there is no usual one.
         make: Takes a genuine request and the key, gives the forged request.
         any_client_error: A server in front of the receiver may refuse it first, with another status of the 4xx class.
     """
@@ -47,6 +48,7 @@ class Forgery:
     level: Level
     why: str
     make: Callable[[WebhookRequest, bytes], WebhookRequest]
+    crash: str = ""
     any_client_error: bool = False
 
     def refused_by(self, status: int) -> bool:
@@ -145,126 +147,210 @@ def _base64(signature: str) -> str:
 
 
 _CATALOGUE = (
-    Forgery("missing", "MUST", "the check is skipped when the header is absent", lambda base, _: base.with_signature()),
+    Forgery("missing", "MUST", "a request without the header is not checked", lambda base, _: base.with_signature()),
     Forgery(
         "empty", "MUST", "an empty header counts as no header, and no header as no check", _signed_as(lambda _: "")
     ),
     Forgery(
-        "blank", "MUST", "the header is stripped to nothing, and nothing is not checked", _signed_as(lambda _: "   ")
+        "blank",
+        "MUST",
+        "a header of white space counts as no header, and no header as no check",
+        _signed_as(lambda _: "   "),
     ),
     Forgery("other-header", "MUST", "another provider's header is accepted as well", _other_header),
     Forgery(
         "wrong-secret",
         "MUST",
-        "the MAC is computed but its result not used",
+        "the signature of another secret is accepted: it is computed but not compared",
         lambda base, key: base.with_signature(keyed_digest(b"not-" + key, base.body).hex()),
     ),
-    Forgery("empty-secret", "MUST", 'os.environ.get("SECRET", "") signs with an empty key', _keyed_with(b"", b" ")),
     Forgery(
-        "none-secret", "MUST", 'str(os.environ.get("SECRET")) signs with the key "None"', _keyed_with(b"None", b"null")
+        "empty-secret",
+        "MUST",
+        "an empty key is accepted: a secret that is not set becomes the empty string",
+        _keyed_with(b"", b" "),
+    ),
+    Forgery(
+        "none-secret",
+        "MUST",
+        "the key 'None' is accepted: a secret that is not set becomes a word of the language",
+        _keyed_with(b"None", b"null"),
     ),
     Forgery(
         "test-secret",
         "MUST",
-        "a public test secret is left in as a fallback",
+        "the public test secret of this plugin is accepted",
         _keyed_with(TEST_SECRET.encode(), b"test-secret"),
     ),
     Forgery(
-        "truncated", "MUST", "only as many characters are compared as were sent", _signed_as(lambda value: value[:32])
+        "truncated",
+        "MUST",
+        "only as many characters are compared as were sent",
+        _signed_as(lambda value: value[:32]),
+        crash="a value that is too short causes an error instead of a refusal",
     ),
     Forgery(
         "one-char",
         "MUST",
-        "expected.startswith(received), or zip(), compares one character",
+        "one right character is enough",
         _signed_as(lambda value: value[:1]),
+        crash="a value that is too short causes an error instead of a refusal",
     ),
     Forgery(
-        "extended", "MUST", "received.startswith(expected) ignores what follows", _signed_as(lambda value: value + "00")
+        "extended",
+        "MUST",
+        "what follows the right value is ignored",
+        _signed_as(lambda value: value + "00"),
+        crash="a value that is too long causes an error instead of a refusal",
     ),
     Forgery("one-bit", "MUST", "only a part of the value is compared", _signed_as(_one_bit)),
-    Forgery("zeros", "MUST", "a failed computation is replaced by zeros", _signed_as(_zeros)),
+    Forgery("zeros", "MUST", "a value of zeros is accepted, as if a failed computation gave it", _signed_as(_zeros)),
     Forgery(
         "non-hex",
         "MUST",
-        "bytes.fromhex() raises on what is not hexadecimal: a 500",
+        "a value that is not hexadecimal is accepted",
         _signed_as(lambda _: "z" * _HEX_DIGITS),
+        crash="decoding a value that is not hexadecimal raises an error: compare the texts, or refuse it first",
     ),
-    Forgery("odd-length", "MUST", "bytes.fromhex() raises on half a byte: a 500", _signed_as(lambda value: value[:-1])),
+    Forgery(
+        "odd-length",
+        "MUST",
+        "the last digit is ignored",
+        _signed_as(lambda value: value[:-1]),
+        crash="decoding half a byte raises an error: compare the texts, or refuse it first",
+    ),
     Forgery(
         "non-ascii",
         "MUST",
-        "hmac.compare_digest() raises TypeError on a str that is not ASCII: a 500",
+        "a character beyond ASCII is accepted in place of the last digit",
         _signed_as(lambda value: value[:-1] + "é"),
+        crash="comparing text that is not ASCII raises an error (Python's hmac.compare_digest): compare bytes",
         any_client_error=True,
     ),
     Forgery(
         "huge",
         "MUST",
-        "a value of 16 KiB is parsed before it is measured",
+        "a value of 16 KiB is accepted",
         _signed_as(lambda _: "a" * 16384),
+        crash="a value of 16 KiB is processed before its length is checked",
         any_client_error=True,
     ),
-    Forgery("secret-itself", "MUST", "the header is compared with the secret, as with an API key", _secret_itself),
-    Forgery("sha1", "MUST", "the sender may choose a weaker hash", _hashed_with("sha1")),
-    Forgery("sha512", "MUST", "the sender may choose another hash", _hashed_with("sha512")),
+    Forgery("secret-itself", "MUST", "the header is compared with the secret, as an API key would be", _secret_itself),
+    Forgery("sha1", "MUST", "a weaker hash is accepted: the sender may choose", _hashed_with("sha1")),
+    Forgery("sha512", "MUST", "another hash is accepted: the sender may choose", _hashed_with("sha512")),
     Forgery(
         "plain-hash",
         "MUST",
-        "sha256(secret + body) is no MAC: it can be extended",
+        "a hash of secret and body is accepted: without HMAC it can be extended",
         lambda base, key: base.with_signature(hashlib.sha256(key + base.body).hexdigest()),
     ),
     Forgery(
         "unkeyed",
         "MUST",
-        "sha256(body) can be computed by anyone",
+        "a hash of the body alone is accepted: anyone can compute it",
         lambda base, _: base.with_signature(hashlib.sha256(base.body).hexdigest()),
     ),
     Forgery(
         "swapped",
         "MUST",
-        "key and message are mixed up",
+        "key and message are swapped",
         lambda base, key: base.with_signature(keyed_digest(base.body, key).hex()),
     ),
     Forgery(
         "of-empty-body",
         "MUST",
-        "the stream was read before: the MAC of nothing is checked",
+        "the signature of an empty body is accepted: the body was already consumed when it was hashed",
         lambda base, key: base.with_signature(keyed_digest(key, b"").hex()),
     ),
-    Forgery("of-other-body", "MUST", "the value is looked up among those seen, not computed", _of_other_body),
-    Forgery("body-changed", "MUST", "the MAC covers a part of the body", _body_as(_change_one_digit)),
+    Forgery("of-other-body", "MUST", "a signature that was seen before is accepted for another body", _of_other_body),
+    Forgery(
+        "body-changed",
+        "MUST",
+        "the signature does not cover the whole body, or is not compared with it",
+        _body_as(_change_one_digit),
+    ),
     Forgery(
         "body-appended", "MUST", "what follows the signed bytes is not covered", _body_as(lambda body: body + b"x")
     ),
-    Forgery("body-newline", "MUST", "the body is stripped before it is checked", _body_as(lambda body: body + b"\n")),
+    Forgery(
+        "body-newline",
+        "MUST",
+        "the body is stripped before it is hashed: hash the raw bytes",
+        _body_as(lambda body: body + b"\n"),
+    ),
     Forgery("body-emptied", "MUST", "an empty body is not checked", _body_as(lambda _: b"")),
     Forgery(
         "body-bom",
         "MUST",
-        "the body is decoded as utf-8-sig before it is checked",
+        "a byte order mark is dropped before the body is hashed: hash the raw bytes, not text",
         _body_as(lambda body: b"\xef\xbb\xbf" + body),
     ),
-    Forgery("body-reserialised", "MUST", "the MAC covers json.dumps(json.loads(body))", _body_as(_reserialise)),
-    Forgery("body-key-order", "MUST", "the MAC covers the sorted keys", _body_as(_reverse_keys)),
+    Forgery(
+        "body-reserialised",
+        "MUST",
+        "the JSON is parsed and written again before it is hashed: hash the raw bytes",
+        _body_as(_reserialise),
+    ),
+    Forgery(
+        "body-key-order",
+        "MUST",
+        "the fields are put in order before they are hashed: hash the raw bytes",
+        _body_as(_reverse_keys),
+    ),
     Forgery(
         "body-garbage",
         "MUST",
-        "the body is parsed first: an error other than 401",
+        "a body that is not JSON is not checked",
         _body_as(lambda _: b"\xff\xfe{not json"),
+        crash="the body is parsed before the signature is checked",
     ),
-    Forgery("two-bad-first", "SHOULD", "the last of several headers is taken", _two(_zeros, _unchanged)),
-    Forgery("two-bad-last", "SHOULD", "the first of several headers is taken", _two(_unchanged, _zeros)),
+    Forgery("two-bad-first", "SHOULD", "of several headers, the last one counts", _two(_zeros, _unchanged)),
+    Forgery("two-bad-last", "SHOULD", "of several headers, the first one counts", _two(_unchanged, _zeros)),
     Forgery(
-        "list-value", "SHOULD", "any member of a list is accepted", _signed_as(lambda value: f"{_zeros(value)},{value}")
+        "list-value", "SHOULD", "any value of a list is accepted", _signed_as(lambda value: f"{_zeros(value)},{value}")
     ),
-    Forgery("two-same", "MAY", "a proxy may repeat a header", _two(_unchanged, _unchanged)),
-    Forgery("upper-case", "MAY", "the true MAC, in capitals", _signed_as(str.upper)),
-    Forgery("prefixed", "MAY", "the true MAC, in GitHub's spelling", _signed_as(lambda value: f"sha256={value}")),
-    Forgery("base64", "MAY", "the true MAC, in base64", _signed_as(_base64)),
     Forgery(
-        "inner-space", "MAY", "the true MAC, in two halves", _signed_as(lambda value: f"{value[:32]} {value[32:]}")
+        "two-same",
+        "MAY",
+        "a proxy may repeat a header",
+        _two(_unchanged, _unchanged),
+        crash="two headers cause an error instead of a decision",
     ),
-    Forgery("quoted", "MAY", "the true MAC, in quotes", _signed_as(lambda value: f'"{value}"')),
+    Forgery(
+        "upper-case",
+        "MAY",
+        "the true signature in capitals",
+        _signed_as(str.upper),
+        crash="capitals cause an error instead of a decision",
+    ),
+    Forgery(
+        "prefixed",
+        "MAY",
+        "the true signature, spelled as GitHub does",
+        _signed_as(lambda value: f"sha256={value}"),
+        crash="a prefix causes an error instead of a decision",
+    ),
+    Forgery(
+        "base64",
+        "MAY",
+        "the true signature in base64",
+        _signed_as(_base64),
+        crash="base64 causes an error instead of a decision",
+    ),
+    Forgery(
+        "inner-space",
+        "MAY",
+        "the true signature in two halves",
+        _signed_as(lambda value: f"{value[:32]} {value[32:]}"),
+        crash="white space causes an error instead of a decision",
+    ),
+    Forgery(
+        "quoted",
+        "MAY",
+        "the true signature in quotes",
+        _signed_as(lambda value: f'"{value}"'),
+        crash="quotes cause an error instead of a decision",
+    ),
 )
 
 FORGERIES: Mapping[str, Forgery] = MappingProxyType({forgery.id: forgery for forgery in _CATALOGUE})

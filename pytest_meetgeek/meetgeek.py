@@ -84,6 +84,19 @@ class MeetGeek:
     def __repr__(self) -> str:
         return f"<MeetGeek seed={self._seed!r}>"
 
+    @property
+    def seed(self) -> str:
+        """What its meeting ids follow from."""
+        return self._seed
+
+    def derive(self, name: str) -> MeetGeek:
+        """Make another MeetGeek with the same secret, whose meetings are others.
+
+        Args:
+            name: What tells it from this one.
+        """
+        return MeetGeek(self._key, seed=f"{self._seed}:{name}")
+
     def new_meeting_id(self) -> str:
         """Make the next meeting id: a UUID that follows from the seed."""
         self._made += 1
@@ -168,6 +181,17 @@ class MeetGeek:
         meeting_id = recording.meeting_id
         request = self.raw(recording.body, content_type=None, meeting_id=meeting_id, label="recorded")
         return replace(request, method=recording.method, headers=(*recording.headers_to_send(), *request.headers))
+
+    def missigned(self, respell: Callable[[bytes], bytes]) -> WebhookRequest:
+        """Make a "File analyzed successfully" that is signed with another spelling of the secret.
+
+        Not one of the forgeries: it finds out what is wrong with a receiver that accepts nothing.
+
+        Args:
+            respell: Takes the key, returns the other spelling; the key itself if nothing would be left.
+        """
+        genuine = self.analyzed()
+        return genuine.with_signature(keyed_digest(respell(self._key) or self._key, genuine.body).hex())
 
     def forged(self, how: str, base: WebhookRequest | None = None) -> WebhookRequest:
         """Forge a request in one of the ways of the catalogue.

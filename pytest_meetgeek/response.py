@@ -14,6 +14,17 @@ _SHOWN_BODY = 120
 _SHORTEST_SECRET = 4
 
 
+class NoResponseError(TimeoutError):
+    """The receiver did not respond in time.
+
+    Args:
+        seconds: How long it was given.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no response within {seconds:g} s")
+
+
 @dataclass(frozen=True, repr=False)
 class Response:
     """One response of a receiver. Its repr shows neither the body nor what was raised: they may hold the secret.
@@ -57,6 +68,8 @@ class Response:
                 lines += [f"Location: {_redacted(value, confidential)}" for value in targets]
         else:
             lines = ["no response"]
+        if isinstance(self.error, NoResponseError):
+            return str(self.error)
         if self.error is not None:
             message = _redacted(str(self.error), confidential)
             raised = f"{type(self.error).__name__}: {message}" if message else type(self.error).__name__

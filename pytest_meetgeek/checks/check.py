@@ -26,6 +26,8 @@ class Check:
         source: Where that is written.
         why: The mistake it has been seen to catch.
         run: Sends the requests; raises CheckFailure or CheckSkipped.
+        presupposes: The checks that must not have failed: if one has, this one is skipped, so that one fault is one
+            finding.
         since: The version of the catalogue that introduced it.
     """
 
@@ -35,6 +37,7 @@ class Check:
     source: str
     why: str
     run: Callable[[CheckContext], None]
+    presupposes: tuple[Check, ...] = ()
     since: str = "1.0"
 
     @property
@@ -57,15 +60,28 @@ def run_check(check: Check, context: CheckContext) -> CheckResult:
     """
     result = CheckResult(check.id, check.level, why=check.why)
     try:
+        _require_presupposed(check, context)
         check.run(context)
     except CheckSkipped as skipped:
-        result.outcome, result.reason = "skipped", str(skipped)
+        result.outcome, result.reason, result.blocked_by = "skipped", str(skipped), skipped.blocked_by
     except CheckFailure as failure:
         _describe(result, check, failure, context)
-    finally:
-        context.spy.fail_next = 0
     result.seconds, result.unproven = context.slowest, context.unproven
+    context.memory.results[check.id] = result
     return result
+
+
+def _require_presupposed(check: Check, context: CheckContext) -> None:
+    """Skip the check if one that it presupposes has failed; run that one first, if it has not run in this process."""
+    for presupposed in check.presupposes:
+        earlier = context.memory.results.get(presupposed.id)
+        if earlier is None or earlier.blocked_by:  # what blocked it then may have changed
+            earlier = run_check(presupposed, context.aside(presupposed.id))
+        if earlier.blocks is not None:
+            reason = f"blocked by {earlier.id}" + (f": {earlier.blocks}" if earlier.blocks else "")
+            raise CheckSkipped(reason, blocked_by=earlier.id)
+        if earlier.blocked_by:
+            raise CheckSkipped(earlier.reason, blocked_by=earlier.blocked_by)
 
 
 def _describe(result: CheckResult, check: Check, failure: CheckFailure, context: CheckContext) -> None:
@@ -74,6 +90,7 @@ def _describe(result: CheckResult, check: Check, failure: CheckFailure, context:
     result.reason = f"required {failure.required}" + (f": {failure.note}" if failure.note else "")
     result.sent = failure.request.describe(receiver.path)
     result.required, result.note = failure.required, failure.note
+    result.why, result.blocks = failure.why or check.why, failure.blocks
     result.received = failure.response.describe(confidential)
     lines = [
         f"[{check.id}] {check.title}",
@@ -82,7 +99,7 @@ def _describe(result: CheckResult, check: Check, failure: CheckFailure, context:
         f"  required: {result.required}",
         f"  received: {result.received}",
         *([f"  note:     {result.note}"] if result.note else []),
-        f"  why:      {check.why}",
+        f"  why:      {result.why}",
         *([f"  again:    {failure.request.curl(receiver.url)}"] if receiver.interface == "url" else []),
     ]
     result.text = redact("\n".join(lines).encode(), confidential).decode()

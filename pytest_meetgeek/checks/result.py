@@ -21,18 +21,40 @@ class CheckFailure(Exception):  # noqa: N818  # no error of the program: the rec
         required: What the receiver should have done.
         response: What it did.
         note: What else is known about the cause; empty if nothing is.
+        why: Why it matters, if what came back calls for other words than the check's own.
+        blocks: Why checks that presuppose this one say nothing now; None if they still do.
     """
 
-    def __init__(self, request: WebhookRequest, required: str, response: Response, note: str = "") -> None:
+    def __init__(  # what a failure is made of
+        self,
+        request: WebhookRequest,
+        required: str,
+        response: Response,
+        note: str = "",
+        *,
+        why: str = "",
+        blocks: str | None = "",
+    ) -> None:
         super().__init__(required)
         self.request = request
         self.required = required
         self.response = response
         self.note = note
+        self.why = why
+        self.blocks = blocks
 
 
 class CheckSkipped(Exception):  # noqa: N818  # no error either: the check does not apply here
-    """A check cannot be run here; the message says why."""
+    """A check cannot be run here.
+
+    Args:
+        reason: Why.
+        blocked_by: The check whose failure is the reason; empty if there is none.
+    """
+
+    def __init__(self, reason: str, blocked_by: str = "") -> None:
+        super().__init__(reason)
+        self.blocked_by = blocked_by
 
 
 @dataclass
@@ -53,7 +75,9 @@ class CheckResult:
         why: The mistake that this check has been seen to catch.
         text: The whole message for people.
         seconds: The slowest acknowledgement that was seen, in seconds; 0 if there was none.
-        unproven: A refusal was seen as a status only: no handler was counted.
+        unproven: A refusal was seen as a status only: nothing counted what was processed.
+        blocked_by: The check whose failure is the reason why this one was skipped.
+        blocks: Why the checks that presuppose this one are skipped; None if they are not.
     """
 
     id: str
@@ -68,6 +92,8 @@ class CheckResult:
     text: str = ""
     seconds: float = 0.0
     unproven: bool = False
+    blocked_by: str = ""
+    blocks: str | None = None
 
     @property
     def group(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from pytest_meetgeek.drivers.event_loop import background
-from pytest_meetgeek.response import Response, origin
+from pytest_meetgeek.response import NoResponseError, Response, origin
 
 if TYPE_CHECKING:
     from pytest_meetgeek.drivers.event_loop import Background, Event
@@ -143,9 +143,7 @@ class AsgiSession:
         try:
             await self._background.limited(self._timeout, run)
         except TimeoutError as raised:
-            error = (
-                raised if str(raised) else TimeoutError(f"the app had not ended the request after {self._timeout:g} s")
-            )
+            error = raised if str(raised) else NoResponseError(self._timeout)
         except Exception as raised:  # noqa: BLE001  # a server turns whatever an app raises into a 500
             error = raised
         finally:
@@ -193,6 +191,8 @@ class _Exchange:
 
     def response(self, error: BaseException | None) -> Response:
         if self._seconds is None or self._status is None:
+            if isinstance(error, NoResponseError):
+                return Response(0, error=error, seconds=time.perf_counter() - self._began)
             # Nothing came, or half of it: a server breaks the connection or responds 500, and MeetGeek tries again.
             error = error or RuntimeError("the app returned without a complete response")
             seconds = time.perf_counter() - self._began

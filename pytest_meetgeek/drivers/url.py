@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from pytest_meetgeek.response import Response
+from pytest_meetgeek.response import NoResponseError, Response
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -95,6 +95,8 @@ def send_url(parts: SplitResult, request: WebhookRequest, path: str, timeout: fl
         _write(connection, request, path)
         response = connection.getresponse()
         body = response.read()
+    except TimeoutError:
+        return Response(0, error=NoResponseError(timeout), seconds=time.perf_counter() - began)
     except (OSError, http.client.HTTPException) as error:
         return Response(0, error=error, seconds=time.perf_counter() - began)
     finally:

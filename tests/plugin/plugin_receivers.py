@@ -247,13 +247,11 @@ def _canonical(body, **dumps):
 
 variant(
     "reserialises",
-    "raw.spacing raw.compact sig.body-reserialised",
+    "raw.spacing",
     BOTH,
     true_signature=lambda self, body: mac(SECRET, _canonical(body)),
 )
-variant(
-    "strips", "raw.trailing-newline sig.body-newline", BOTH, true_signature=lambda self, body: mac(SECRET, body.strip())
-)
+variant("strips", "raw.trailing-newline", BOTH, true_signature=lambda self, body: mac(SECRET, body.strip()))
 variant(
     "squeezes-space",
     "raw.spacing",
@@ -350,7 +348,7 @@ class WorksOnce(Right):
             super().handle(event)
 
 
-@wrong("rep.retry rep.team", interfaces=BOTH)
+@wrong("rep.retry", interfaces=BOTH)
 class RefusesDuplicates(Right):
     def process(self, body):
         event = self.parse(body)
@@ -523,12 +521,12 @@ class DropsWhenBusy(Right):
 variant("forbids", "rej.status", BOTH, refusal=(403, b""))
 variant("bad-request", "rej.status", refusal=(400, b"bad signature"))
 variant("not-found", "rej.status", refusal=(404, b""))
-variant("bad-signature-gets-200", "rej.status sig.wrong-secret", BOTH, refusal=(200, b""))
-variant("bad-signature-is-ignored", "rej.status sig.wrong-secret", refusal=(202, b'{"status": "ignored"}'))
-variant("bad-signature-gets-500", "rej.status sig.wrong-secret", refusal=(500, b""))
+variant("bad-signature-gets-200", "rej.status", BOTH, refusal=(200, b""))
+variant("bad-signature-is-ignored", "rej.status", refusal=(202, b'{"status": "ignored"}'))
+variant("bad-signature-gets-500", "rej.status", refusal=(500, b""))
 
 
-@wrong("rej.status sig.wrong-secret", interfaces=BOTH)
+@wrong("rej.status", interfaces=BOTH)
 class RefusesByRaising(Right):
     def answer(self, method, headers, body):
         if not self.is_genuine(headers, body):
@@ -536,7 +534,7 @@ class RefusesByRaising(Right):
         return self.process(body)
 
 
-@wrong("rej.before-parse sig.body-garbage", interfaces=BOTH)
+@wrong("rej.before-parse", interfaces=BOTH)
 class ParsesFirst(Right):
     def answer(self, method, headers, body):
         try:
@@ -549,7 +547,7 @@ class ParsesFirst(Right):
         return super().answer(method, headers, body)
 
 
-@wrong("rej.before-parse sig.body-garbage")
+@wrong("rej.before-parse")
 class TenantFromTheBody(Right):
     """Chooses the secret by what the body says, before anything vouches for it."""
 
@@ -639,7 +637,7 @@ class NeverForgives(Right):
 # --- forgeries
 variant(
     "no-verification",
-    "sig.missing sig.wrong-secret sig.body-changed rej.status",
+    "rej.status",
     is_genuine=lambda self, headers, body: True,
 )
 accepts("skips-the-check", "sig.missing", lambda found, body, headers: not found, BOTH)
@@ -652,9 +650,10 @@ accepts(
 )
 accepts(
     "checks-the-form-only",
-    "sig.wrong-secret sig.one-bit sig.of-other-body",
+    "rej.status",
     lambda found, body, headers: re.fullmatch("[0-9a-f]{64}", one(found)),
 )
+accepts("another-key-too", "sig.wrong-secret", lambda found, body, headers: one(found) == mac(b"not-" + SECRET, body))
 accepts("empty-key-too", "sig.empty-secret", lambda found, body, headers: one(found) == mac(b"", body))
 accepts("none-key-too", "sig.none-secret", lambda found, body, headers: one(found) == mac(b"None", body), BOTH)
 accepts(
@@ -675,7 +674,7 @@ accepts(
 accepts("zeros-are-a-signature", "sig.zeros", lambda found, body, headers: one(found) == "0" * 64)
 crashes(
     "decodes-hex",
-    "sig.non-hex sig.odd-length",
+    "sig.non-hex",
     lambda found, body: (
         one(found).isascii() and one(found).strip() and len(one(found)) < 70 and not _is_hex(one(found))
     ),
@@ -712,7 +711,7 @@ accepts("swapped-too", "sig.swapped", lambda found, body, headers: one(found) ==
 accepts("mac-of-nothing", "sig.of-empty-body", lambda found, body, headers: one(found) == mac(SECRET, b""), BOTH)
 
 
-@wrong("sig.of-other-body sig.body-changed sig.body-appended sig.body-garbage")
+@wrong("sig.of-other-body")
 class RemembersSignatures(Right):
     def __init__(self, handler=lambda event: None):
         super().__init__(handler)

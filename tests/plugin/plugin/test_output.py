@@ -53,18 +53,19 @@ def test_one_line_tests_a_receiver(run):
 
 def test_the_failure_text(run):
     result = run("--meetgeek-app=plugin_shop:key_error", "--meetgeek-path=/hook", HANDLER, "-k", "ack")
-    result.assert_outcomes(passed=8, failed=1, deselected=TOTAL - 9)
+    result.assert_outcomes(passed=7, failed=1, skipped=1, deselected=TOTAL - 9)
     lines = result.outlines
     start = lines.index("[ack.failed] a signed 'File analyzed failed', which has no meeting_id, is acknowledged")
     assert re.fullmatch("_+ test_receiver\\[ack.failed\\] _+", lines[start - 1])
-    assert re.sub(r":\d+$", ":LINE", "\n".join(lines[start + 1 : start + 8]), flags=re.MULTILINE).splitlines() == [
+    assert re.sub(r":\d+$", ":LINE", "\n".join(lines[start + 1 : start + 9]), flags=re.MULTILINE).splitlines() == [
         "  level:    MUST   source: MeetGeek webhooks",
         "  sent:     POST /hook failed, 35 bytes, X-MG-Signature: '0b8040aa8b2d…ef1ac4 (64 chars)'",
         "  required: HTTP 200",
         "  received: HTTP 500, 21 bytes of body: 'Internal Server Error'",
         "    the app raised KeyError: 'meeting_id'",
         f"    at {Path(__file__).parents[1] / 'plugin_shop.py'}:LINE",
-        "  why:      event['meeting_id'] raises KeyError: a 500, retried",
+        "  note:     the handler probably needs a meeting_id, which this event does not have",
+        "  why:      MeetGeek sends an event that is not acknowledged three times, and then drops it",
     ]
     result.stdout.fnmatch_lines(["  MUST   ack.failed", "FAILED *suite.py::test_receiver?ack.failed?*"])
 
@@ -89,7 +90,7 @@ def test_a_violated_should_fails_when_strict(strict, run):
     result.stdout.fnmatch_lines(
         [
             "?rep.idempotent? one meeting that arrives three times is processed once",
-            "  note:     sent in turn, the handler ran 3 times",
+            "  note:     sent in turn, it was processed 3 times",
             "rep          6     1     0     0",
             "  SHOULD rep.idempotent",
         ],
@@ -128,7 +129,7 @@ def test_a_plugged_in_spy_proves_as_well(pytester, run):
 
 def test_nothing_accepted_blocks_the_rest(run):
     result = run("--meetgeek-app=plugin_shop:other_secret", "-rs")
-    result.assert_outcomes(passed=47, skipped=26, failed=1)
+    result.assert_outcomes(passed=TOTAL - 32, skipped=31, failed=1)
     result.stdout.fnmatch_lines(["  MUST   ack.status"])
     result.stdout.fnmatch_lines(["SKIPPED *blocked by ack.status: no signed delivery was accepted"])
 
@@ -150,11 +151,11 @@ def test_a_dead_url_is_one_finding(run):
 def test_a_known_deviation_is_a_strict_xfail(pytester, run):
     pytester.makeini("[pytest]\nmeetgeek_deviations =\n    ack.failed: the gateway answers\n    ack.status: not so")
     result = run("--meetgeek-app=plugin_shop:key_error", HANDLER, "--meetgeek-report=out/report.json", "-rx", "-kack")
-    result.assert_outcomes(passed=7, xfailed=1, failed=1, deselected=TOTAL - 9)
+    result.assert_outcomes(passed=6, xfailed=1, failed=1, skipped=1, deselected=TOTAL - 9)
     result.stdout.fnmatch_lines(
         [
             "*XPASS(strict)* known deviation: not so*",
-            "ack          6     1     1     0",
+            "ack          5     1     1     1",
             "  MUST   ack.status  (*known deviation: not so)",
             "  MUST   ack.failed  (known deviation: the gateway answers)",
             "XFAIL *suite.py::test_receiver?ack.failed? - known deviation: the gateway answers*",
@@ -192,7 +193,8 @@ def test_the_report(pytester, run):
         "received": "",
     }
     failed = by_id["ack.failed"]
-    assert (failed["outcome"], failed["reason"]) == ("failed", "required HTTP 200")
+    note = "the handler probably needs a meeting_id, which this event does not have"
+    assert (failed["outcome"], failed["reason"]) == ("failed", f"required HTTP 200: {note}")
     assert failed["sent"].startswith("POST / failed, 35 bytes, X-MG-Signature: '0b80")
     assert failed["received"].startswith(
         "HTTP 500, 21 bytes of body: 'Internal Server Error'\n    the app raised KeyError"
@@ -342,7 +344,7 @@ def test_only_what_failed_last(pytester):
     pytester.makepyfile("def test_mine(): assert 0")
     arguments = ("-pno:asyncio", "--meetgeek-app=plugin_shop:key_error", "test_only_what_failed_last.py")
     run = pytester.runpytest_inprocess
-    run(*arguments, "-kack or mine").assert_outcomes(passed=8, failed=2, deselected=TOTAL - 9)
+    run(*arguments, "-kack or mine").assert_outcomes(passed=7, failed=2, skipped=1, deselected=TOTAL - 9)
     run(*arguments, "--lf").assert_outcomes(failed=2, deselected=TOTAL - 1)
 
 
@@ -355,9 +357,9 @@ def test_two_workers_report_to_one_table(pytester, run):
         "--junitxml=j.xml",
         subprocess=True,
     )
-    result.assert_outcomes(passed=71, skipped=2, failed=1)
+    result.assert_outcomes(passed=TOTAL - 4, skipped=3, failed=1)
     result.stdout.fnmatch_lines(
-        ["ack          7     1     0     0", "sig         42     0     0     0", "  MUST   ack.failed"]
+        ["ack          6     1     0     1", "sig         42     0     0     0", "  MUST   ack.failed"]
     )
     assert [entry["id"] for entry in json.loads(pytester.path.joinpath("report.json").read_text())][:2] == [
         "ack.status",
@@ -396,7 +398,7 @@ def test_a_failed_start_up_is_one_finding(run):
     lines = result.outlines
     assert lines.count("the app's start-up failed: no database") == 1
     result.stdout.fnmatch_lines(["  MUST   ack.status  (*the app's start-up failed: no database)"])
-    result.stdout.fnmatch_lines(["SKIPPED ?71? *: blocked: the app does not start, as another check found"])
+    result.stdout.fnmatch_lines(["SKIPPED ?7?? *: blocked: the app does not start, as another check found"])
 
 
 def test_a_start_up_that_fails_once_the_app_was_seen_working_is_no_skip(pytester, run):
@@ -441,8 +443,8 @@ def test_a_failed_shutdown_fails_a_test_of_the_user_s(pytester, run):
 @pytest.mark.parametrize(
     ("app", "note"),
     [
-        ("other_secret", "the genuine signature is refused: has the app the same secret as the fixture *"),
-        ("elsewhere", "is the webhook at this path? --meetgeek-path (ini: meetgeek_path)"),
+        ("other_secret", "the genuine signature is refused: does the app have the same secret as the fixture *"),
+        ("elsewhere", "is the webhook at this path? (--meetgeek-path, ini: meetgeek_path)"),
     ],
 )
 def test_where_nothing_is_accepted_the_usual_cause_is_named(app, note, run):
