@@ -1,12 +1,11 @@
 """Every framework with the same routes, guarded by its line of the README, and driven as servers drive it."""
 
 import asyncio
-import sys
 import warnings
 from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_file_location
+from functools import cache
+from importlib import import_module
 from io import BytesIO, StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,19 +15,43 @@ from mg_middleware import Delivery, delivery_of
 SECRET = "whsec_frameworks"
 OTHER_ROUTES = ("/", "/health", "/webhooks", "/webhooks/other", "/webhooks/meetgeek-status", "/api/users/7")
 PIECES = (b"first ", b"second ", b"third")
-FRAMEWORKS = (
-    ("bottle", "wsgi"),
-    ("django", "asgi"),
-    ("django", "wsgi"),
-    ("falcon", "asgi"),
-    ("falcon", "wsgi"),
-    ("fastapi", "asgi"),
-    ("flask", "wsgi"),
-    ("litestar", "asgi"),
-    ("pyramid", "wsgi"),
-    ("quart", "asgi"),
-    ("starlette", "asgi"),
-)
+
+
+def _identifier(*parts):
+    return "-".join(part.replace(" ", "-") for part in parts if part)
+
+
+# The name of a module in applications, a variant if there are several in it, and the protocol.
+FRAMEWORKS = {
+    _identifier(*framework): framework
+    for framework in (
+        ("blacksheep", None, "asgi"),
+        ("blacksheep", "with a mount", "asgi"),
+        ("bottle", None, "wsgi"),
+        ("connexion", "on Starlette", "asgi"),
+        ("django", None, "asgi"),
+        ("django", None, "wsgi"),
+        ("falcon", None, "asgi"),
+        ("falcon", None, "wsgi"),
+        ("fastapi", None, "asgi"),
+        ("flask", None, "wsgi"),
+        ("litestar", None, "asgi"),
+        ("litestar_mounting", "falcon", "asgi"),
+        ("litestar_mounting", "litestar", "asgi"),
+        ("litestar_mounting", "quart", "asgi"),
+        ("pyramid", "by route and traversal", "wsgi"),
+        ("pyramid", "hybrid", "wsgi"),
+        ("pyramid", "traverse option", "wsgi"),
+        ("quart", None, "asgi"),
+        ("rest_framework", "with a router", "asgi"),
+        ("rest_framework", "with a router", "wsgi"),
+        ("rest_framework", "with suffix patterns", "wsgi"),
+        ("sanic", None, "asgi"),
+        ("starlette", None, "asgi"),
+    )
+}
+# They want the lifespan before the first request.
+STARTED_BY_LIFESPAN = ("blacksheep", "connexion", "sanic")
 
 
 @dataclass
@@ -47,26 +70,40 @@ class Framework:
     other_routes = OTHER_ROUTES
     pieces = PIECES
 
-    def __init__(self, name: str, protocol: str, runner: asyncio.Runner) -> None:
+    def __init__(self, name: str, variant: str | None, protocol: str, runner: asyncio.Runner) -> None:
         module = _import_application(name)
         build = getattr(module, f"build_{protocol}")
+        build_arguments = () if variant is None else (variant,)
         pieces = _asynchronous_pieces if protocol == "asgi" else _pieces
-        self.name = f"{name} ({protocol})"
         self.protocol = protocol
         self.handled = _HANDLED
-        self.bare = build(_record, pieces, OTHER_ROUTES)
-        self.guarded = getattr(module, f"guard_{protocol}")(build(_record, pieces, OTHER_ROUTES))
+        self.bare = build(_record, pieces, OTHER_ROUTES, *build_arguments)
+        self.guarded = getattr(module, f"guard_{protocol}")(build(_record, pieces, OTHER_ROUTES, *build_arguments))
         self._runner = runner
+        if name in STARTED_BY_LIFESPAN:
+            _LIFESPANS.extend(runner.run(_start(application)) for application in (self.bare, self.guarded))
 
-    def ask(
-        self, path, *, method="POST", mount="", headers=(), chunks=(b"",), has_length=True, application=None
+    def ask(  # noqa: PLR0913
+        self,
+        path,
+        *,
+        application=None,
+        raw_path=None,
+        method="POST",
+        mount="",
+        headers=(),
+        chunks=(b"",),
+        has_length=True,
     ) -> Answer:
         """Send one request; path and mount are the strings that a server puts into the scope or environ."""
         self.handled.clear()
-        ask = self._ask_asgi if self.protocol == "asgi" else self._ask_wsgi
-        return ask(application or self.guarded, path, method, mount, headers, chunks, has_length)
+        if self.protocol == "wsgi":
+            return self._ask_wsgi(application or self.guarded, path, method, mount, headers, chunks, has_length)
+        raw_path = path.encode("utf-8", "surrogatepass") if raw_path is None else raw_path
+        return self._ask_asgi(application or self.guarded, path, raw_path, method, mount, headers, chunks, has_length)
 
-    def _ask_asgi(self, application, path, method, mount, headers, chunks, has_length) -> Answer:
+    def _ask_asgi(self, application, path, raw_path, *request) -> Answer:
+        method, mount, headers, chunks, has_length = request
         framing = ("content-length", str(sum(map(len, chunks)))) if has_length else ("transfer-encoding", "chunked")
         scope = {
             "type": "http",
@@ -75,10 +112,12 @@ class Framework:
             "method": method,
             "scheme": "http",
             "path": path,
-            "raw_path": path.encode("utf-8", "surrogatepass"),
+            "raw_path": raw_path,
             "root_path": mount,
             "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, value in (("host", "localhost"), framing, *headers)],
+            "headers": [
+                (name.encode(), value.encode("latin-1")) for name, value in (("host", "localhost"), framing, *headers)
+            ],
             "client": ("127.0.0.1", 50000),
             "server": ("127.0.0.1", 80),
         }
@@ -104,7 +143,9 @@ class Framework:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
-        environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers}
+        for name, value in headers:
+            key = f"HTTP_{name.upper().replace('-', '_')}"
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
         if has_length:
             environ["CONTENT_LENGTH"] = str(len(body))
         else:
@@ -115,6 +156,26 @@ class Framework:
         if hasattr(answer, "close"):
             answer.close()
         return Answer(statuses[-1], content)
+
+
+async def _start(application):
+    """Let an application start; the task keeps it running."""
+    started = asyncio.Event()
+    messages = [{"type": "lifespan.startup"}]
+
+    async def receive():
+        return messages.pop() if messages else await asyncio.Future()
+
+    async def send(message):
+        if message["type"] == "lifespan.startup.complete":
+            started.set()
+
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    task = asyncio.ensure_future(application(scope, receive, send))
+    waiting = asyncio.ensure_future(started.wait())
+    await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    assert started.is_set(), task
+    return task
 
 
 async def _run_asgi(application, scope, chunks) -> Answer:
@@ -139,6 +200,7 @@ async def _run_asgi(application, scope, chunks) -> Answer:
     return Answer(sent[0]["status"], b"".join(event.get("body", b"") for event in sent[1:]))
 
 
+_LIFESPANS: list[asyncio.Task[None]] = []  # until the runner ends, which cancels them
 _HANDLED: list[tuple[Delivery | None, bytes]] = []
 
 
@@ -161,16 +223,9 @@ async def _asynchronous_pieces():
 
 
 def _import_application(name):
-    path = Path(__file__).parent / "applications" / f"with_{name}.py"
-    if path.stem in sys.modules:
-        return sys.modules[path.stem]
-    spec = spec_from_file_location(path.stem, path)
-    module = module_from_spec(spec)
-    sys.modules[path.stem] = module  # where Litestar and FastAPI look for the types that annotations name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what frameworks do when they are imported is theirs
-        spec.loader.exec_module(module)
-    return module
+        return import_module(f"frameworks.applications.with_{name}")
 
 
 @pytest.fixture(scope="session")
@@ -180,12 +235,25 @@ def runner():
 
 
 @pytest.fixture(scope="session")
-def all_frameworks(runner):
+def environment():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEETGEEK_WEBHOOK_SECRET", SECRET)
-        yield {f"{name}-{protocol}": Framework(name, protocol, runner) for name, protocol in FRAMEWORKS}
+        patch.setenv("MEETGEEK_WEBHOOK_SECRET", SECRET)  # Starlette builds the guard at the first request
+        yield
 
 
-@pytest.fixture(scope="session", params=[f"{name}-{protocol}" for name, protocol in FRAMEWORKS])
-def framework(request, all_frameworks):
-    return all_frameworks[request.param]
+@pytest.fixture(scope="session")
+def build_framework(environment, runner):
+    """Build each framework when it is first asked for."""
+
+    @cache
+    def build(identifier):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what frameworks do while they are built is theirs
+            return Framework(*FRAMEWORKS[identifier], runner)
+
+    return build
+
+
+@pytest.fixture(scope="session", params=FRAMEWORKS)
+def framework(request, build_framework):
+    return build_framework(request.param)

@@ -20,8 +20,12 @@ BEGINNINGS = """
     / // /// %2F /%2F \\ /./ /../ /x/../ /x/%2e%2e/ /%2e/ ./ ?/ /;/ /@@ %20/ /%20 %09/
     //h/ http://h/ HTTP://user@h:80// x: x:/ x://a%2Fb/ x://a%5Cb/
 """
-SEPARATORS = "/ // %2F %252F %25252f /%2F/ \\ %5C /./ /%2e/ /x/../ //../ ;v=1/ /;/ /@@"
+SEPARATORS = """
+    / // %2F %252F %25252f /%2F/ \\ %5C /./ /%2e/ /x/../ //../ ;v=1/ /;/ /@@
+    NOTHING x: x:/ x/../ ./ ../ @@ %20 %0A ? x
+"""
 ENDINGS = """
+    .json .json/ .html .api . .json%0A %2Ejson
     / // %2F %0A %0D%0A %00 %00.png ;v=1 ?x=1 %3Fx #x %23x %20 %FF %C2%A0 %E2%80%A8
     . /. /.. /x/.. /../meetgeek /%2e%2e/meetgeek /stream/..
 """
@@ -45,30 +49,35 @@ MUTATIONS = [
 
 @st.composite
 def requests(draw):
-    """Draw a path, percent-encoded as on the wire, a mount that may stand in it, and a method."""
-    odd = draw(st.sets(st.sampled_from(["beginning", "separator", "ending", "mount", "character"]), max_size=3))
+    """Draw a path, percent-encoded as on the wire, a root path that may stand in it, a method, and header fields."""
+    parts = ["beginning", "separator", "ending", "mount", "character"]
+    odd = draw(st.sets(st.sampled_from(parts), max_size=3))
 
     def draw_part(name, oddities, plain):
         return draw(st.sampled_from(oddities.split())) if name in odd else plain
 
     beginning = draw_part("beginning", BEGINNINGS, "/")
-    path = f"{beginning}webhooks{draw_part('separator', SEPARATORS, '/')}meetgeek{draw_part('ending', ENDINGS, '')}"
+    separator = draw_part("separator", SEPARATORS, "/").replace("NOTHING", "")
+    path = f"{beginning}webhooks{separator}meetgeek{draw_part('ending', ENDINGS, '')}"
     mount = draw_part("mount", MOUNTS, "")
     before = draw(st.sampled_from(["", "", "http://h", "/x"]))
-    path = draw(st.sampled_from([path, path.removeprefix(mount), before + mount + path]))
+    at = draw(st.integers(0, len(path)))
+    path = draw(st.sampled_from([path, path.removeprefix(mount), before + mount + path, path[:at] + mount + path[at:]]))
+    headers = []
     for mutate in draw(st.lists(st.sampled_from(MUTATIONS), min_size=1, max_size=2)) if "character" in odd else []:
         at = draw(st.integers(0, max(len(path) - 1, 0)))
         path = path[:at] + "".join(map(mutate, path[at : at + 1])) + path[at + 1 :]
-    return path, mount, draw(st.sampled_from(METHODS.split()))
+    return path, mount, draw(st.sampled_from(METHODS.split())), headers
 
 
 def run_unsigned(framework, request, application):
     """Send an unsigned request; the runs of the handler that it caused."""
-    path, mount, method = request
+    path, mount, method, headers = request
     # As uvicorn, hypercorn and daphne decode it for a scope, and as PEP 3333 has it for an environ.
     decoded = unquote(path) if framework.protocol == "asgi" else unquote_to_bytes(path).decode("latin-1")
+    raw_path = path.encode("ascii")
     with suppress(Exception):  # what a framework raises is a 500 of its server, and no way in
-        framework.ask(decoded, method=method, mount=mount, application=application)
+        framework.ask(decoded, raw_path=raw_path, method=method, mount=mount, headers=headers, application=application)
     return framework.handled
 
 
@@ -99,6 +108,44 @@ def test_the_same_requests_find_the_way_round_a_guard_that_compares_strings(fram
         lambda request: run_unsigned(framework, request, guarded),
         settings=settings(search, max_examples=5_000, phases=[Phase.generate], database=None, derandomize=True),
     )
+
+
+# Ways that each lead one router to the handler: the framework, the path as a server decodes it, the root path, fields.
+WAYS = [
+    ("blacksheep-asgi", "/WEBHOOKS/meetgeek/", "", []),
+    ("blacksheep-with-a-mount-asgi", "/WEBHOOKS/meetgeek", "", []),
+    ("bottle-wsgi", "/web\xffhooks/meetgeek", "", []),
+    ("connexion-on-Starlette-asgi", "/api/webhooks/meetgeek", "/api", []),
+    ("django-asgi", "/WEBHOOKS/meetgeek/", "", []),
+    ("falcon-wsgi", "//webhooks/meetgeek/", "", []),
+    ("flask-wsgi", "///webhooks/meetgeek/", "", []),
+    ("litestar-asgi", "/webhooks//meetgeek//", "", []),
+    ("litestar_mounting-falcon-asgi", "/webhooksmeetgeek", "", []),
+    ("litestar_mounting-litestar-asgi", "/webhooksmeetgeek", "", []),
+    ("litestar_mounting-litestar-asgi", "/v/webhooks-x/vmeetgeek", "/v", []),
+    ("litestar_mounting-litestar-asgi", "/webhooks-x/meetgeek", "/", []),
+    ("litestar_mounting-quart-asgi", "/webhooksmeetgeek", "", []),
+    ("litestar_mounting-quart-asgi", "/webhooksx:meetgeek", "", []),
+    ("pyramid-by-route-and-traversal-wsgi", "/webhooks/meetgeek\n", "", []),
+    ("pyramid-hybrid-wsgi", "/webhooksmeetgeek", "", []),
+    ("quart-asgi", "http://h/webhooks/meetgeek", "", []),
+    ("rest_framework-with-a-router-asgi", "/webhooks/meetgeek.json", "", []),
+    ("rest_framework-with-a-router-wsgi", "/webhooks/meetgeek.json/", "", []),
+    ("rest_framework-with-suffix-patterns-wsgi", "/webhooks/meetgeek.json", "", []),
+    ("rest_framework-with-suffix-patterns-wsgi", "/webhooks/meetgeek.api/", "", []),
+    ("sanic-asgi", "/webhooks/meetgeek/", "", []),
+    ("starlette-asgi", "/api/webhooks/meetgeek", "/api", []),
+]
+
+
+@pytest.mark.parametrize(("framework", "path", "root_path", "headers"), WAYS, indirect=["framework"])
+def test_each_known_way_to_the_handler_is_guarded(framework, path, root_path, headers):
+    raw_path = quote(path, safe="/:@").encode() if framework.protocol == "asgi" else None
+    request = {"raw_path": raw_path, "mount": root_path, "headers": headers}
+    framework.ask(path, **request, application=framework.bare)
+    assert len(framework.handled) == 1
+    framework.ask(path, **request)
+    assert framework.handled == []
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def configure(record, other_routes):
                 path("webhooks/meetgeek/stream", answer_stream),
                 *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
             ),
+            # Django REST framework asks who it is otherwise, and wants the database for that.
+            REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [], "UNAUTHENTICATED_USER": None},
         )
 
 
