@@ -83,7 +83,7 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into `site`."""
     install(session, "docs", extras="")
-    session.run("sphinx-build", "-W", "-n", "-b", "html", "docs", "site", *session.posargs)
+    session.run("sphinx-build", "-q", "-W", "-n", "-b", "html", "docs", "site", *session.posargs)
 
 
 @nox.session
