@@ -30,6 +30,7 @@ exclude_patterns = ["inventories"]
 nitpick_ignore_regex = [("py:.*", r"(?!(mg_middleware|pytest_meetgeek)\b).*"), ("py:class", r".*\.Result")]
 
 html_theme = "furo"
+html_static_path = ["assets"]
 html_title = "mg-middleware"
 html_copy_source = False
 html_show_copyright = False  # the licence says it
