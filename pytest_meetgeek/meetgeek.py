@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_meetgeek.drivers.event_loop import background
-from pytest_meetgeek.forgeries import FORGERIES, forge
+from pytest_meetgeek.forgeries import FORGERIES, TEST_SECRET, forge
 from pytest_meetgeek.receiver import Receiver, Send, refuse_in_async_code
 from pytest_meetgeek.recording import Recording
 from pytest_meetgeek.request import SIGNATURE_HEADER, WebhookRequest, keyed_digest, to_key
@@ -355,6 +355,11 @@ class MeetGeek:
         if spy is not None and spy.count:
             what = f"rejected, but processed all the same ({spy.count} times)"
             raise AssertionError(self._explain(what, "nothing processed", received, request))
+
+    @property
+    def is_public(self) -> bool:
+        """Whether its secret is the public test secret of this plugin."""
+        return self._key == TEST_SECRET.encode()
 
     @property
     def confidential(self) -> tuple[bytes, ...]:

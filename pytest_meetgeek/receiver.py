@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
@@ -72,6 +73,8 @@ class Receiver:
         lifespan: Whether to run the lifespan of an ASGI app.
         allow_hosts: Hosts beyond loopback that a URL may name.
         timeout: Seconds after which a request without a response is abandoned (not on WSGI).
+        host: The Host field. None: the URL's own; "testserver" for an app in this process, or for a Django project that
+            does not serve that, the first host that it does serve.
 
     Raises:
         TypeError: The app is none of these.
@@ -87,6 +90,7 @@ class Receiver:
         lifespan: bool = True,
         allow_hosts: Collection[str] = (),
         timeout: float = 10.0,
+        host: str | None = None,
     ) -> None:
         if interface not in INTERFACES:
             raise ValueError(f"interface is one of {', '.join(INTERFACES)}, not {interface!r}")
@@ -94,6 +98,7 @@ class Receiver:
         self.path: str = path
         self.interface: Literal["asgi", "wsgi", "url"]
         self._timeout = timeout
+        self._host = host
         self._lifespan = lifespan
         self._sessions: dict[object, list[AsgiSession]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -180,7 +185,7 @@ class Receiver:
         session = open_here[-1] if open_here else await self._open_session()
 
         async def send(request: WebhookRequest, path: str | None) -> Response:
-            return await session.send(request, path or self.path)
+            return await session.send(self._addressed(request), path or self.path)
 
         try:
             yield send
@@ -240,8 +245,15 @@ class Receiver:
 
     def _send_blocking(self, request: WebhookRequest, path: str) -> Response:
         if self.interface == "url":
-            return send_url(self._url, request, path, self._timeout)
-        return send_wsgi(cast("Any", self.app), request, path)
+            return send_url(self._url, self._addressed(request), path, self._timeout)
+        return send_wsgi(cast("Any", self.app), self._addressed(request), path)
+
+    def _addressed(self, request: WebhookRequest) -> WebhookRequest:
+        """Put the Host field in, if the request has none of its own."""
+        host = self._host or (None if self.interface == "url" else _host_of_django())
+        if host is None or any(name.lower() == "host" for name, _ in request.headers):
+            return request
+        return request.with_header("Host", host)
 
     async def _send_in_thread(self, request: WebhookRequest, path: str | None) -> Response:
         trio = inside_trio()
@@ -254,6 +266,20 @@ class Receiver:
         session = AsgiSession(cast("Any", self.app), lifespan=lifespan, timeout=self._timeout)
         await session.open()
         return session
+
+
+def _host_of_django() -> str | None:
+    """Find a host that the Django project in this process serves; None if there is none, or if "testserver" does.
+
+    A fresh project serves "localhost" (DEBUG, and no ALLOWED_HOSTS); one under pytest-django serves "testserver".
+    """
+    configuration: Any = sys.modules.get("django.conf")
+    if configuration is None or not configuration.settings.configured:
+        return None
+    allowed: list[str] = list(configuration.settings.ALLOWED_HOSTS)
+    if not allowed:
+        return "localhost" if configuration.settings.DEBUG else None
+    return None if {"*", "testserver"} & set(allowed) else allowed[0].removeprefix(".")
 
 
 def _current_loop() -> object:

@@ -237,34 +237,43 @@ class WebhookRequest:
             given.setdefault(key if key == "CONTENT_TYPE" else f"HTTP_{key}", []).append(value)
         return environ | {key: ",".join(values) for key, values in given.items()}
 
-    def curl(self, url: str) -> str:
+    def curl(self, url: str, *, signer: str = "") -> str:
         """Write the request as a command line that sends the same bytes again.
 
-        The secret is not in it: where the header holds the secret itself, the line reads it from `$MEETGEEK_SECRET`.
+        The secret is not in it: if the header holds the secret itself, the line reads it from `$MEETGEEK_SECRET`.
         A body over 4 KiB is named, not printed.
 
         Args:
             url: Where to send it.
+            signer: A command that reads a body and prints its signature, to stand in for the signature: whoever reads
+                a signature can send its body for ever.
         """
         words = ["curl", "-i", "-X", self.method]
         names = {name.lower() for name, _ in self.headers}
         if "content-type" not in names:
             words += ["-H", "Content-Type:"]
         for name, value in self.headers:
-            if self.confidential and name == SIGNATURE_HEADER:
+            if (self.confidential or signer) and name == SIGNATURE_HEADER:
                 continue
             # curl takes 'Name:' as "leave it out" and 'Name;' as an empty value.
             words += ["-H", f"{name}: {value}" if value.strip() else f"{name};"]
         line = shlex.join(words)
-        if self.confidential:
+        before, data, piped, remark = self._curl_body()
+        if signer:
+            line += f' -H "{SIGNATURE_HEADER}: $({piped} {signer})"'
+        elif self.confidential:
             line += f' -H "{SIGNATURE_HEADER}: $MEETGEEK_SECRET"'
+        return f"{before}{line} --data-binary {data} {shlex.quote(url)}{remark}"
+
+    def _curl_body(self) -> tuple[str, str, str, str]:
+        """What comes before curl, its --data-binary, what pipes the body into a command, and a remark at the end."""
         if len(self.body) > _CURL_BODY_LIMIT:
-            return f"{line} --data-binary @BODY {shlex.quote(url)}  # BODY: a file of the {len(self.body)} bytes"
+            return "", "@BODY", "cat BODY |", f"  # BODY: a file of the {len(self.body)} bytes"
         text = self.body.decode("utf-8", "replace")
         if text.encode() == self.body and text.isprintable() and not text.startswith("@"):
-            return f"{line} --data-binary {shlex.quote(text)} {shlex.quote(url)}"
-        encoded = base64.b64encode(self.body).decode()
-        return f"echo {shlex.quote(encoded)} | base64 -d | {line} --data-binary @- {shlex.quote(url)}"
+            return "", shlex.quote(text), f"printf %s {shlex.quote(text)} |", ""
+        piped = f"echo {shlex.quote(base64.b64encode(self.body).decode())} | base64 -d |"
+        return f"{piped} ", "@-", piped, ""
 
     def describe(self, path: str) -> str:
         """Say in one line what is sent, with the signature abbreviated.

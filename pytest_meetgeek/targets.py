@@ -43,13 +43,24 @@ def load(target: str) -> object:
     """Load what the text names.
 
     Args:
-        target: "module:attribute.attribute".
+        target: "module:attribute.attribute"; with "()" at its end, what that returns when it is called: a factory.
 
     Raises:
-        TargetError: As `find_owner`.
+        TargetError: As `find_owner`; or the factory raised, or is none.
     """
-    owner, name = find_owner(target)
-    return _attribute(owner, name, target)
+    named = target.removesuffix("()")
+    owner, name = find_owner(named)
+    loaded = _attribute(owner, name, target)
+    if named == target:
+        return loaded
+    if not callable(loaded):
+        raise TargetError(f"{target!r} cannot be called: {named!r} is of type {type(loaded).__name__}")
+    try:
+        made: object = loaded()
+    except Exception as error:  # a factory may raise anything
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise TargetError(f"{target!r} raised {what}, at {origin(error)}") from error
+    return made
 
 
 def _attribute(owner: object, name: str, target: str) -> object:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from pytest_meetgeek.checks.check import Check
 from pytest_meetgeek.checks.context import AFTERMATH, NO_HANDLER, SUCCESSES, CheckContext
@@ -18,6 +19,9 @@ from pytest_meetgeek.forgeries import FORGERIES, Forgery, Level
 from pytest_meetgeek.meetgeek import SUCCEEDED
 from pytest_meetgeek.request import WebhookRequest
 from pytest_meetgeek.response import ACKNOWLEDGED, Response, redact
+
+if TYPE_CHECKING:
+    from pytest_meetgeek.checks.unset_secret import UnsetSecret
 
 MEETGEEK = "MeetGeek webhooks"
 
@@ -41,12 +45,13 @@ def _check(  # what a check is made of
     source: str = MEETGEEK,
     *,
     presupposes: Sequence[str] = (),
+    since: str = "1.0",
 ) -> Callable[[Callable[[CheckContext], None]], Callable[[CheckContext], None]]:
     """Add a check to the catalogue, after those that it presupposes: so the graph has no circle."""
 
     def register(run: Callable[[CheckContext], None]) -> Callable[[CheckContext], None]:
         earlier = tuple(_registered[presupposed] for presupposed in presupposes)
-        _registered[check_id] = Check(check_id, level, title, source, why, run, earlier)
+        _registered[check_id] = Check(check_id, level, title, source, why, run, earlier, since)
         return run
 
     return register
@@ -494,7 +499,7 @@ def _concurrent(context: CheckContext) -> None:
         raise CheckFailure(requests[0], "each genuine one processed, as alone", responses[0], note)
 
 
-# --- hdr, cfg: header names, configuration ----------------------------------------------------------------------------
+# --- hdr: header names ------------------------------------------------------------------------------------------------
 
 
 @_check(
@@ -513,22 +518,6 @@ def _header_case(context: CheckContext) -> None:
         request = context.meetgeek.analyzed()
         spelled = request.with_signature().with_header(name, request.signature)
         context.require_accepted(replace(spelled, label=name))
-
-
-@_check(
-    "cfg.unset-secret",
-    "MUST",
-    "without its secret the app accepts nothing",
-    "no secret counts as no check: 5 of 8 public receivers are open when the variable is missing",
-)
-def _unset_secret(context: CheckContext) -> None:
-    if context.unset_secret is None:
-        context.skip("give --meetgeek-secret-env, the variable the app reads, and --meetgeek-app=module:app")
-    for state in ("removed", "empty"):
-        for request, response in context.unset_secret.deliveries(context.meetgeek, state):
-            if response.status // 100 == ACKNOWLEDGED // 100:
-                note = f"{context.unset_secret.variable} is {state}"
-                raise CheckFailure(request, "anything but acceptance", response, note)
 
 
 # --- rej: refusals ----------------------------------------------------------------------------------------------------
@@ -643,6 +632,62 @@ def _get(context: CheckContext) -> None:
     request = replace(context.meetgeek.raw(b"", content_type=None, expected=_UNAUTHORIZED), method="GET", label="get")
     response = context.require_no_crash(request)
     context.require_unprocessed(request, response, before)
+
+
+# --- cfg: the app in a process of its own, with another value in the variable of its secret ---------------------------
+
+
+def _started_apart(context: CheckContext) -> UnsetSecret:
+    if context.unset_secret is None:
+        context.skip("give --meetgeek-secret-env, the variable the app reads, and --meetgeek-app=module:app")
+    return context.unset_secret
+
+
+@_check(
+    "cfg.unset-secret",
+    "MUST",
+    "without its secret the app accepts nothing",
+    "a secret that is not set must stop the app, or refuse everything: 5 of 8 public receivers accept anything then",
+    presupposes=("rej.status",),
+)
+def _unset_secret(context: CheckContext) -> None:
+    apart = _started_apart(context)
+    if context.send(context.meetgeek.forged("missing")).status in SUCCESSES:
+        context.skip("blocked by rej.status or sig.missing: an unsigned delivery gets a 2xx with the secret, too")
+    for state in ("removed", "empty"):
+        forged = [context.meetgeek.forged(how) for how in ("missing", "empty-secret", "none-secret")]
+        genuine = context.meetgeek.analyzed()
+        responses = apart.deliver([*forged, genuine], state)
+        if responses is None:
+            continue  # it does not start without its secret: that is as safe as a 401
+        for request, response in zip(forged, responses, strict=False):
+            if response.status in SUCCESSES:
+                raise CheckFailure(request, "anything but acceptance", response, f"{apart.variable} is {state}")
+        if responses[-1].status in SUCCESSES:
+            context.skip(
+                f"the app reads its secret elsewhere: with {apart.variable} {state}, it accepts what the secret signs"
+            )
+
+
+@_check(
+    "cfg.padded-secret",
+    "SHOULD",
+    "with a newline at the end of its secret the app accepts genuine deliveries, or does not start",
+    "a secret that is pasted with a newline makes every genuine delivery fail: strip it, or refuse to start",
+    presupposes=("ack.status", "cfg.unset-secret"),
+    since="1.1",
+)
+def _padded_secret(context: CheckContext) -> None:
+    apart = _started_apart(context)
+    context.require_working()
+    earlier = context.memory.results["cfg.unset-secret"]
+    if earlier.outcome == "skipped":
+        context.skip(earlier.reason)
+    genuine = context.meetgeek.analyzed()
+    responses = apart.deliver([genuine], "padded")
+    if responses is not None and responses[0].status not in SUCCESSES:
+        note = f"{apart.variable} has a newline at its end"
+        raise CheckFailure(genuine, "HTTP 200, or an app that does not start", responses[0], note)
 
 
 # --- sig: the catalogue of forgeries ----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_meetgeek.checks.result import CheckFailure, CheckResult, CheckSkipped
+from pytest_meetgeek.forgeries import FORGERIES
 from pytest_meetgeek.response import redact
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_meetgeek.checks.context import CheckContext
     from pytest_meetgeek.forgeries import Level
+    from pytest_meetgeek.request import WebhookRequest
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,24 @@ def _require_presupposed(check: Check, context: CheckContext) -> None:
             raise CheckSkipped(earlier.reason, blocked_by=earlier.blocked_by)
 
 
+def _again(request: WebhookRequest, context: CheckContext) -> list[str]:
+    """Say how to send a request to a URL once more, without a signature of a real secret: it would hold for ever."""
+    meetgeek, url = context.meetgeek, context.receiver.url
+    if context.receiver.interface != "url":
+        return []
+    if meetgeek.is_public or not request.signatures:
+        return [f"  again:    {request.curl(url)}"]
+    if context.secret_variable is None:
+        return []
+    if request.label in FORGERIES:
+        options = f"--forge {request.label} --meetgeek-secret-env {context.secret_variable}"
+        return [f"  again:    python -m pytest_meetgeek send --to {url} {options}"]
+    if request.signatures == (meetgeek.signature_of(request.body),):
+        signer = f'MEETGEEK_WEBHOOK_SECRET="${context.secret_variable}" mg-middleware sign -'
+        return [f"  again:    {request.curl(url, signer=signer)}"]
+    return []
+
+
 def _describe(result: CheckResult, check: Check, failure: CheckFailure, context: CheckContext) -> None:
     receiver, confidential = context.receiver, context.meetgeek.confidential
     result.outcome = "failed" if check.level == "MUST" or context.strict else "warned"
@@ -100,6 +120,6 @@ def _describe(result: CheckResult, check: Check, failure: CheckFailure, context:
         f"  received: {result.received}",
         *([f"  note:     {result.note}"] if result.note else []),
         f"  why:      {result.why}",
-        *([f"  again:    {failure.request.curl(receiver.url)}"] if receiver.interface == "url" else []),
+        *_again(failure.request, context),
     ]
     result.text = redact("\n".join(lines).encode(), confidential).decode()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _COMMAND_PATIENCE = 30.0
 _SHOWN_OUTPUT = 300
+# Readings, and seconds between them, until a count no longer changes.
+_SETTLING = 10
+_BETWEEN_READINGS = 0.05
 
 
 class CommandError(RuntimeError):
@@ -73,6 +76,8 @@ class SpyCounter:
 class CommandCounter:
     """Counts by a command that prints how many events were processed so far, such as a `SELECT count(*)`.
 
+    One for each check: its first reading waits until what was sent before is processed.
+
     Not for an app in this process: a spy counts there, and is faster.
 
     Args:
@@ -85,6 +90,7 @@ class CommandCounter:
     break_: str = ""
     heal: str = ""
     _known: int | None = field(default=None, init=False)
+    _settled: bool = field(default=False, init=False)
 
     # Each reading starts a process, so there are only a few.
     pauses: Sequence[float] = field(default=(0.0, 0.1, 0.3, 0.6), init=False)
@@ -111,12 +117,22 @@ class CommandCounter:
             CommandError: The command failed, hung or printed no number.
         """
         if self._known is None:
-            printed = _run("--meetgeek-count", self.count)
-            number = re.search(r"\d+", printed)
-            if number is None:
-                raise CommandError(f"--meetgeek-count: {self.count!r} printed no number, but {_shown(printed)}")
-            self._known = int(number[0])
+            self._known = self._count()
+            if not self._settled:
+                self._settled = True
+                for _ in range(_SETTLING):
+                    time.sleep(_BETWEEN_READINGS)
+                    before, self._known = self._known, self._count()
+                    if self._known == before:
+                        break
         return self._known
+
+    def _count(self) -> int:
+        printed = _run("--meetgeek-count", self.count)
+        number = re.search(r"\d+", printed)
+        if number is None:
+            raise CommandError(f"--meetgeek-count: {self.count!r} printed no number, but {_shown(printed)}")
+        return int(number[0])
 
     def forget(self) -> None:
         """Take note that something was sent."""

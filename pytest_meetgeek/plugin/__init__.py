@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _INI_TEXTS = {
     "meetgeek_app": "the receiver for the fixture meetgeek_app: MODULE:APP or a URL",
     "meetgeek_path": "path of the webhook (default: /)",
+    "meetgeek_host": "the Host field of each request (default: testserver, or what the URL or Django project serves)",
+    "meetgeek_timeout": "seconds within which the receiver must respond (default: 10)",
     "meetgeek_handler": "MODULE:FUNCTION that processes an event; its runs are counted",
     "meetgeek_secret": "the shared secret (default: meetgeek-test-secret)",
     "meetgeek_catalogue": "run only the checks that this version of the catalogue has, such as 1.0",
@@ -37,9 +39,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--meetgeek-app",
         metavar="MODULE:APP|URL",
-        help="test this receiver with the conformance suite (with no other argument, only that)",
+        help="test this receiver (an app, a factory such as shop:create_app(), or a URL) with the conformance suite; "
+        "with no other argument, only that",
     )
     group.addoption("--meetgeek-path", metavar="PATH", help="path of the webhook (default: /)")
+    group.addoption("--meetgeek-host", metavar="HOST", help="the Host field of each request")
+    group.addoption(
+        "--meetgeek-timeout", metavar="SECONDS", help="seconds within which the receiver must respond (default: 10)"
+    )
+    group.addoption(
+        "--meetgeek-seed",
+        metavar="TEXT",
+        help="what the meeting ids follow from: give another one to a receiver that remembers those of earlier runs",
+    )
+    group.addoption(
+        "--meetgeek-count",
+        metavar="COMMAND",
+        help="at a URL: a shell command that prints how many events were processed so far, such as 'wc -l FILE'",
+    )
+    group.addoption(
+        "--meetgeek-break",
+        metavar="COMMAND",
+        help="at a URL: a shell command after which processing fails (needs --meetgeek-count and --meetgeek-heal)",
+    )
+    group.addoption("--meetgeek-heal", metavar="COMMAND", help="a shell command that undoes --meetgeek-break")
     group.addoption(
         "--meetgeek-handler",
         metavar="MODULE:FUNCTION",
@@ -88,7 +111,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "meetgeek_check(id, level): put on each check of the conformance suite, for -m meetgeek_check",
     )
-    given = ("meetgeek_app", "meetgeek_handler", "meetgeek_secret_env", "meetgeek_report")
+    given = (
+        *("meetgeek_app", "meetgeek_handler", "meetgeek_secret_env", "meetgeek_report", "meetgeek_timeout"),
+        *("meetgeek_count", "meetgeek_break", "meetgeek_heal"),
+    )
     if any(config.getoption(name) for name in given) or any(
         config.getini(name) for name in (*_INI_TEXTS, "meetgeek_deviations")
     ):
@@ -159,12 +185,17 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         raise pytest.UsageError("\n".join(problems))
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+@pytest.hookimpl(hookwrapper=True, trylast=True)  # so other plugins see what is left here
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Redact the secret in what the report of a test shows: tracebacks, comparisons, what the app printed."""
-    outcome = yield
     arguments: dict[str, Any] = getattr(item, "funcargs", None) or {}
     secret = arguments.get("meetgeek_secret")
+    if secret:
+        from pytest_meetgeek.plugin.reporting import redact_exception
+
+        # Other plugins (Allure's) read what was raised, not the report.
+        redact_exception(call, secret)
+    outcome = yield
     if secret:
         from pytest_meetgeek.plugin.reporting import redact_report
 
@@ -241,7 +272,8 @@ def meetgeek(request: pytest.FixtureRequest, meetgeek_secret: str | bytes) -> Me
     """The fake MeetGeek: makes events, signs or forges them, delivers them, asserts on the responses."""
     from pytest_meetgeek.meetgeek import MeetGeek
 
-    return MeetGeek(meetgeek_secret, seed=_item_of(request).nodeid)
+    node_id, seed = _item_of(request).nodeid, request.config.getoption("meetgeek_seed")
+    return MeetGeek(meetgeek_secret, seed=f"{seed}:{node_id}" if seed else node_id)
 
 
 @pytest.fixture
@@ -276,11 +308,20 @@ def meetgeek_path(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture
-def meetgeek_receiver(request: pytest.FixtureRequest, meetgeek_app: object, meetgeek_path: str) -> Iterator[Receiver]:
+def meetgeek_host(pytestconfig: pytest.Config) -> str | None:
+    """The Host field: from --meetgeek-host, the ini meetgeek_host, or None for the usual one."""
+    host: str | None = pytestconfig.getoption("meetgeek_host") or pytestconfig.getini("meetgeek_host") or None
+    return host
+
+
+@pytest.fixture
+def meetgeek_receiver(
+    request: pytest.FixtureRequest, meetgeek_app: object, meetgeek_path: str, meetgeek_host: str | None
+) -> Iterator[Receiver]:
     """The receiver, driven in this process: its lifespan starts with the first request and stops with the test."""
     from pytest_meetgeek.plugin.conformance import run_receiver
 
-    yield from run_receiver(_item_of(request), meetgeek_app, meetgeek_path)
+    yield from run_receiver(_item_of(request), meetgeek_app, meetgeek_path, meetgeek_host)
 
 
 @pytest.fixture
@@ -295,9 +336,13 @@ def meetgeek_spy(pytestconfig: pytest.Config) -> Iterator[Spy]:
 
 @pytest.fixture
 def meetgeek_check(
-    request: pytest.FixtureRequest, meetgeek: MeetGeek, meetgeek_spy: Spy, meetgeek_receiver: Receiver
+    request: pytest.FixtureRequest,
+    meetgeek: MeetGeek,
+    meetgeek_spy: Spy,
+    meetgeek_receiver: Receiver,
+    meetgeek_host: str | None,
 ) -> Iterator[Callable[[], None]]:
     """One check of the conformance suite; a test that calls it runs once for each check."""
     from pytest_meetgeek.plugin.conformance import offer_check
 
-    yield from offer_check(_item_of(request), request.param, meetgeek, meetgeek_spy, meetgeek_receiver)
+    yield from offer_check(_item_of(request), request.param, meetgeek, meetgeek_spy, meetgeek_receiver, meetgeek_host)

@@ -14,6 +14,7 @@ import pytest
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.check import run_check
 from pytest_meetgeek.checks.context import CheckContext, Memory
+from pytest_meetgeek.checks.counter import CommandError
 from pytest_meetgeek.checks.unset_secret import UnsetSecret
 from pytest_meetgeek.drivers.asgi import LifespanError
 from pytest_meetgeek.forgeries import FORGERIES
@@ -35,9 +36,13 @@ SUITE = Path(__file__).parents[1] / "suite.py"
 _NAMED = {
     "meetgeek_app": ("meetgeek_app", "meetgeek_receiver", "meetgeek_check"),
     "meetgeek_path": ("meetgeek_path",),
+    "meetgeek_host": ("meetgeek_host",),
     "meetgeek_handler": ("meetgeek_spy",),
     "meetgeek_secret_env": ("meetgeek_secret", "meetgeek"),
 }
+# The fields of a result that travel as they are, and all that travels of it.
+_TEXTS = ("reason", "sent", "required", "received", "note", "why")
+_RESULT_PROPERTIES = {f"meetgeek.{name}" for name in (*_TEXTS, "seconds", "unproven", "tested")}
 _MEMORIES = pytest.StashKey[dict[str, Memory]]()
 
 
@@ -160,18 +165,24 @@ def parametrize_recordings(metafunc: pytest.Metafunc) -> list[str]:
     return []
 
 
-def run_receiver(item: pytest.Function, app: object, path: str) -> Iterator[Receiver]:
+def run_receiver(item: pytest.Function, app: object, path: str, host: str | None) -> Iterator[Receiver]:
     """Make the receiver for one test, and stop what it started.
 
     Args:
         item: The test.
         app: The app or URL.
         path: Where the webhook is.
+        host: The Host field, or None for the usual one.
     """
     config = item.config
     try:
         receiver = Receiver(
-            app, path=path, interface=settings.interface(config), allow_hosts=settings.allowed_hosts(config)
+            app,
+            path=path,
+            interface=settings.interface(config),
+            allow_hosts=settings.allowed_hosts(config),
+            timeout=settings.timeout(config),
+            host=host,
         )
     except (TypeError, ValueError) as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
@@ -198,7 +209,7 @@ def run_receiver(item: pytest.Function, app: object, path: str) -> Iterator[Rece
 
 
 def offer_check(
-    item: pytest.Function, check_id: str, meetgeek: MeetGeek, spy: Spy, receiver: Receiver
+    item: pytest.Function, check_id: str, meetgeek: MeetGeek, spy: Spy, receiver: Receiver, host: str | None
 ) -> Iterator[Callable[[], None]]:
     """Make the function that runs one check, and see to it that it was called.
 
@@ -208,27 +219,52 @@ def offer_check(
         meetgeek: Makes the requests.
         spy: Counts what was processed.
         receiver: Gets them.
+        host: The Host field, or None for the usual one.
     """
     config = item.config
     if inspect.iscoroutinefunction(item.obj):
         pytest.fail("write the test as a plain 'def': a check has an event loop of its own", pytrace=False)
     memory = _memory_of(item)
+    test: Callable[..., Any] = item.obj
     called = False
+
+    @functools.wraps(test)
+    def checked(*args: object, **kwargs: object) -> object:
+        __tracebackhide__ = True
+        returned = cast("object", test(*args, **kwargs))
+        if not called:
+            pytest.fail("the test never called meetgeek_check(), so nothing was checked", pytrace=False)
+        return returned
 
     def check() -> None:
         __tracebackhide__ = True
         nonlocal called
         called = True
-        unset_secret = _unset_secret(config, receiver)
+        # Of several runs (pytest-rerunfailures) the last one counts.
+        item.user_properties[:] = [pair for pair in item.user_properties if pair[0] not in _RESULT_PROPERTIES]
         try:
-            context = CheckContext(meetgeek, receiver, spy, memory, unset_secret, strict=settings.is_strict(config))
+            context = CheckContext(
+                meetgeek,
+                receiver,
+                spy,
+                memory,
+                _unset_secret(config, receiver, host),
+                strict=settings.is_strict(config),
+                secret_variable=config.getoption("meetgeek_secret_env"),
+                command=settings.command_counter(config) if receiver.interface == "url" else None,
+            )
             result = run_check(CHECKS[check_id], context)
+        except CommandError as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         except LifespanError as error:
             if memory.start_failed and not memory.accepted:
                 pytest.skip("blocked: the app does not start, as another check found")
             memory.start_failed = True
             raise pytest.fail.Exception(str(error), pytrace=False) from None
-        item.user_properties += [*_properties(result), ("meetgeek.tested", settings.describe_target(receiver, spy))]
+        item.user_properties += [
+            *_properties(result),
+            ("meetgeek.tested", settings.describe_target(config, receiver, spy)),
+        ]
         if result.outcome == "skipped":
             pytest.skip(result.reason)
         if result.outcome == "warned" and check_id not in settings.deviations(config):
@@ -236,9 +272,9 @@ def offer_check(
         if result.outcome in {"failed", "warned"}:
             pytest.fail(result.text, pytrace=False)
 
+    item.obj = checked
     yield check
-    if not called:
-        pytest.fail("the test never called meetgeek_check(), so nothing was checked", pytrace=False)
+    item.obj = test
 
 
 def _memory_of(item: pytest.Function) -> Memory:
@@ -247,16 +283,16 @@ def _memory_of(item: pytest.Function) -> Memory:
     return memories.setdefault(item.nodeid.partition("[")[0], Memory())
 
 
-def _unset_secret(config: pytest.Config, receiver: Receiver) -> UnsetSecret | None:
+def _unset_secret(config: pytest.Config, receiver: Receiver, host: str | None) -> UnsetSecret | None:
     target, variable = settings.app_module(config), config.getoption("meetgeek_secret_env")
     if target is None or not variable:
         return None
-    return UnsetSecret(target, variable, receiver.path, settings.interface(config))
+    return UnsetSecret(target, variable, receiver.path, settings.interface(config), host, settings.timeout(config))
 
 
 def _properties(result: CheckResult) -> list[tuple[str, object]]:
     """Tell what the summary needs, in a form that travels from xdist's workers and into JUnit's XML."""
-    texts = {"reason": result.reason, "sent": result.sent, "received": result.received}
+    texts = {name: getattr(result, name) for name in _TEXTS}
     if result.seconds:
         texts["seconds"] = f"{result.seconds:.6f}"
     if result.unproven:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.result import CheckResult
@@ -13,7 +15,8 @@ from pytest_meetgeek.request import to_key
 from pytest_meetgeek.response import redact, spellings
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
+
     from _pytest.terminal import TerminalReporter
 
     from pytest_meetgeek.checks.result import Outcome
@@ -49,7 +52,10 @@ class Results:
             outcome=_outcome(report),
             reason=_reason(report, properties),
             sent=properties.get("sent", ""),
+            required=properties.get("required", ""),
             received=properties.get("received", ""),
+            note=properties.get("note", ""),
+            why=properties.get("why", ""),
             seconds=float(properties.get("seconds", "0")),
             unproven="unproven" in properties,
         )
@@ -81,6 +87,10 @@ class Results:
         for result in results:
             if result.outcome in {"failed", "warned"}:
                 terminal.line(f"  {result.level:<6} {result.id}{_remark(result)}")
+            if result.outcome == "warned" and not result.reason.startswith(_DEVIATION):
+                for name in ("sent", "required", "received", "note", "why"):
+                    for line in getattr(result, name).splitlines()[:1]:
+                        terminal.line(f"           {name + ':':<9} {line}")
         acknowledged = [result for result in results if result.seconds]
         if acknowledged:
             slowest = max(acknowledged, key=lambda result: result.seconds)
@@ -104,18 +114,44 @@ def redact_report(report: pytest.TestReport, secret: str | bytes) -> None:
         report: The report of one phase of a test.
         secret: The secret that the test used.
     """
-    key = to_key(secret)
-    if key == TEST_SECRET.encode():
-        return
-    confidential = spellings(key)
-
-    def hide(text: str) -> str:
-        return redact(text.encode("utf-8", "surrogateescape"), confidential).decode("utf-8", "surrogateescape")
-
+    hide = _hiding(secret)
     report.sections = [(name, hide(text)) for name, text in report.sections]
     text = str(report.longrepr)
     if report.failed and hide(text) != text:
         report.longrepr = hide(text)
+
+
+def redact_exception(call: pytest.CallInfo[None], secret: str | bytes) -> None:
+    """Redact a secret in what a test raised; other plugins read that, not the report.
+
+    Args:
+        call: One phase of a test, which raised.
+        secret: The secret that the test used.
+    """
+    hide = _hiding(secret)
+    raised = call.excinfo
+    if raised is None or hide(text := raised.exconly()) == text:
+        return
+    error: Any = raised.value
+    error.args = tuple(hide(argument) if isinstance(argument, str) else argument for argument in error.args)
+    if isinstance(getattr(error, "msg", None), str):  # what pytest.fail() and pytest.skip() were given
+        error.msg = hide(error.msg)
+    if hide(raised.exconly()) != raised.exconly():
+        try:
+            pytest.fail(hide(text), pytrace=False)
+        except pytest.fail.Exception:
+            call.excinfo = pytest.ExceptionInfo.from_current()
+
+
+def _hiding(secret: str | bytes) -> Callable[[str], str]:
+    """Make the function that redacts a secret; the plugin's own default is public, and stays."""
+    key = to_key(secret)
+    confidential = () if key == TEST_SECRET.encode() else spellings(key)
+
+    def hide(text: str) -> str:
+        return redact(text.encode("utf-8", "surrogateescape"), confidential).decode("utf-8", "surrogateescape")
+
+    return hide
 
 
 def _remark(result: CheckResult) -> str:

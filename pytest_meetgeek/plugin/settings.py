@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_meetgeek.checks.catalogue import CHECKS
+from pytest_meetgeek.checks.counter import CommandCounter, CommandError
 from pytest_meetgeek.drivers.url import check_url
 from pytest_meetgeek.forgeries import TEST_SECRET
 from pytest_meetgeek.nearest import did_you_mean
@@ -29,8 +30,7 @@ NO_APP = (
 )
 
 
-# What was loaded by its name, by the identity of the object: nothing that was loaded by an import goes away.
-_loaded: dict[int, str] = {}
+_APPS = pytest.StashKey[dict[str, object]]()
 
 
 class ConfidentialText(str):
@@ -82,6 +82,45 @@ def is_strict(config: pytest.Config) -> bool:
     return bool(config.getoption("meetgeek_strict") or config.getini("meetgeek_strict"))
 
 
+def timeout(config: pytest.Config) -> float:
+    """Read how many seconds a receiver has to respond.
+
+    Args:
+        config: The run.
+
+    Raises:
+        pytest.UsageError: It is not a number above zero.
+    """
+    text = option(config, "meetgeek_timeout") or "10"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise pytest.UsageError(f"meetgeek_timeout: {text!r} is not a number of seconds, such as 10")
+    return seconds
+
+
+def command_counter(config: pytest.Config) -> CommandCounter | None:
+    """Make what counts by a command, if one was given.
+
+    Args:
+        config: The run.
+
+    Raises:
+        pytest.UsageError: One of the commands needs another one that is not there.
+    """
+    commands = {name: config.getoption(f"meetgeek_{name}") or "" for name in ("count", "break", "heal")}
+    needs = {"break": ("count", "heal"), "heal": ("count", "break")}
+    for name, others in needs.items():
+        missing = [other for other in others if commands[name] and not commands[other]]
+        if missing:
+            raise pytest.UsageError(f"--meetgeek-{name} needs --meetgeek-{missing[0]}, too")
+    if not commands["count"]:
+        return None
+    return CommandCounter(commands["count"], commands["break"], commands["heal"])
+
+
 def check_settings(config: pytest.Config) -> None:
     """Check everything that needs no import of the user's code, and make the user's modules importable.
 
@@ -94,6 +133,8 @@ def check_settings(config: pytest.Config) -> None:
     deviations(config)
     chosen_checks(config)
     find_secret(config)
+    timeout(config)
+    command_counter(config)
     _check_report(config)
     directory = str(config.invocation_params.dir)
     if directory not in sys.path:
@@ -129,11 +170,14 @@ def check_targets(config: pytest.Config) -> None:
         if _is_url(app):
             check_url(app, allowed_hosts(config))
         elif not config.getoption("collectonly"):
-            load(app)
+            _load_once(config, app)
             handler = option(config, "meetgeek_handler")
             if handler:
                 load(handler)
-    except ValueError as error:
+        counter = command_counter(config)
+        if counter is not None and not config.getoption("collectonly"):
+            counter.read()
+    except (ValueError, CommandError) as error:
         raise pytest.UsageError(str(error)) from error
 
 
@@ -167,24 +211,33 @@ def load_app(config: pytest.Config) -> object:
     if _is_url(app):
         return app
     try:
-        loaded = load(app)
+        return _load_once(config, app)
     except TargetError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    _loaded[id(loaded)] = app
-    return loaded
 
 
-def describe_target(receiver: Receiver, spy: Spy) -> str:
+def _load_once(config: pytest.Config, target: str) -> object:
+    """Load an app once for each run: a factory would make another one for each test."""
+    apps = config.stash.setdefault(_APPS, {})
+    if target not in apps:
+        apps[target] = load(target)
+    return apps[target]
+
+
+def describe_target(config: pytest.Config, receiver: Receiver, spy: Spy) -> str:
     """Say which receiver is tested, for the summary.
 
     Args:
+        config: The run.
         receiver: The receiver.
         spy: What counts its handler.
     """
     if receiver.interface == "url":
         where = receiver.url
     else:
-        name = _loaded.get(id(receiver.app)) or f"the fixture meetgeek_app ({type(receiver.app).__name__})"
+        apps = config.stash.get(_APPS, {})
+        names = [name for name, app in apps.items() if app is receiver.app]
+        name = names[0] if names else f"the fixture meetgeek_app ({type(receiver.app).__name__})"
         where = f"{name}, path {receiver.path}"
     handlers = " and ".join(spy.targets)
     return f"{where}, handler {handlers}" if handlers else where

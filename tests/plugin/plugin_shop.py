@@ -68,3 +68,8 @@ leaky = LeakyShop().asgi
 other_secret = OtherSecretShop().asgi
 elsewhere = ElsewhereShop().wsgi
 number = 5
+
+
+def raising():
+    """A factory without what it needs."""
+    raise ValueError("no configuration")
