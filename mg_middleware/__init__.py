@@ -1,7 +1,7 @@
 """Protects the receivers of MeetGeek webhooks.
 
-The names below are the public ones. Each is imported when it is first asked for (PEP 562), so that whoever takes the
-ASGI class loads nothing of the rest. The word PYTEST_DONT_REWRITE tells pytest, which rewrites every package of a
+The names below are public. Each is imported when you first use it (PEP 562), so that importing the ASGI class loads
+nothing else. The word PYTEST_DONT_REWRITE tells pytest, which rewrites every package of a
 distribution that has a plugin, to leave this one alone.
 """
 
@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mg_middleware.asgi import MeetGeekASGIMiddleware
     from mg_middleware.delivery import Delivery, delivery_of
-    from mg_middleware.errors import ConfigurationError
+    from mg_middleware.errors import ConfigurationError, VerificationError
     from mg_middleware.events import AnalysisFailed, AnalysisSucceeded, UnknownEvent
     from mg_middleware.explanation import Explanation, explain_mismatch
     from mg_middleware.idempotency.stores.memory import MemoryStore
     from mg_middleware.idempotency.stores.redis import RedisStore
     from mg_middleware.idempotency.stores.sqlite import SQLiteStore
     from mg_middleware.verdict import Outcome, Verdict
-    from mg_middleware.webhook import sign, verify
+    from mg_middleware.webhook import Webhook, sign, verify
     from mg_middleware.wsgi import MeetGeekWSGIMiddleware
 
+__version__: str
 __all__ = [
     "AnalysisFailed",
     "AnalysisSucceeded",
@@ -37,6 +38,8 @@ __all__ = [
     "SQLiteStore",
     "UnknownEvent",
     "Verdict",
+    "VerificationError",
+    "Webhook",
     "delivery_of",
     "explain_mismatch",
     "sign",
@@ -57,6 +60,8 @@ _MODULES = {
     "SQLiteStore": "idempotency.stores.sqlite",
     "UnknownEvent": "events",
     "Verdict": "verdict",
+    "VerificationError": "errors",
+    "Webhook": "webhook",
     "delivery_of": "delivery",
     "explain_mismatch": "explanation",
     "sign": "webhook",
@@ -65,6 +70,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - it would be most of the import
+
+        return version("mg-middleware")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -91,7 +91,7 @@ def acknowledging_answer(
     held: list[tuple[str, str]] | None = None
     started = False
 
-    def holding(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+    def holding(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
         nonlocal held, started
         if status.startswith("2") and not started:
             held = headers

@@ -1,24 +1,29 @@
-"""From the user's `secret` argument, the environment or a file to prepared keys."""
+"""From the `secret` argument, the environment or a file to prepared keys, and the one comparison of signatures."""
 
 from __future__ import annotations
 
 import codecs
+import hmac
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from mg_middleware._verification import Key, KeyRing
 from mg_middleware.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import TypeAlias
 
-    from mg_middleware._verification import Keys
+    class SecretObject(Protocol):
+        """A wrapped secret, such as pydantic's `SecretStr` and `SecretBytes`."""
 
-    Secret: TypeAlias = str | bytes
-    Secrets: TypeAlias = Secret | Sequence[Secret] | Mapping[str, Secret | Sequence[Secret]]
+        def get_secret_value(self) -> str | bytes:
+            """Return the secret itself."""
+            ...
+
+    Secret: TypeAlias = "str | bytes | SecretObject | KeyHolder"  # noqa: S105 - the name of a type
+    Secrets: TypeAlias = "Secret | Sequence[Secret] | Mapping[str, Secret | Sequence[Secret]]"
     SecretCallable: TypeAlias = Callable[[Any], Secrets | Awaitable[Secrets | None] | None]
 
 SECRET_VARIABLE = "MEETGEEK_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
@@ -28,49 +33,128 @@ SECRET_FILE_VARIABLE = "MEETGEEK_WEBHOOK_SECRET_FILE"  # noqa: S105 - the name o
 # Vertical tab and form feed are left out: RFC 4231's first and fifth test keys consist of them.
 _BLANK_BYTES = b"\0\t\n\r "
 
+_FINGERPRINT_LABEL = b"mg-middleware: fingerprint of a key"
+_FINGERPRINT_LENGTH = 32  # hexadecimal digits
 
-def keys_from(secret: Secrets | None) -> Keys:
-    """Prepare the key for a secret, or the keys for several, with names or without.
+
+class Key:
+    """One secret, prepared for HMAC-SHA256 (RFC 2104, FIPS 180-4).
 
     Args:
-        secret: what the middleware takes as `secret`, but a callable; `None` means the environment variable
+        secret: the shared secret.
+        key_id: the name under which the user knows it, or `None`.
+
+    Attributes:
+        begin: starts the HMAC of one body.
+        fingerprint: 32 hexadecimal digits that tell this key from others. They are half of an HMAC of a fixed text, so
+            that they reveal no secret and are the signature of no body.
+        key_id: the name.
+    """
+
+    __slots__ = ("_secret", "begin", "fingerprint", "key_id")
+
+    def __init__(self, secret: bytes, key_id: str | None = None) -> None:
+        self._secret = secret
+        prepared = hmac.new(secret, digestmod="sha256")
+        self.begin: Callable[[], hmac.HMAC] = prepared.copy
+        label = prepared.copy()
+        label.update(_FINGERPRINT_LABEL)
+        self.fingerprint: str = label.hexdigest()[:_FINGERPRINT_LENGTH]
+        self.key_id: str | None = key_id
+
+    def named(self, key_id: str | None) -> Key:
+        """Return the same key under another name."""
+        return Key(self._secret, key_id)
+
+    def reveal(self) -> bytes:
+        """Return the raw secret. Only for explaining a mismatch: a secret must not end up in a local variable."""
+        return self._secret
+
+
+class KeyHolder:
+    """Base of the objects that hold prepared keys, and may be given as a secret."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, keys: tuple[Key, ...]) -> None:
+        self._keys = keys
+
+    def keys_held(self) -> tuple[Key, ...]:
+        """Return the prepared keys."""
+        return self._keys
+
+
+def matching_key(keys: Iterable[Key], macs: Iterable[hmac.HMAC], signature: bytes) -> Key | None:
+    """Return the first key whose HMAC equals the signature. This is the only place that compares.
+
+    All keys are compared, in constant time, whichever matches.
+
+    Args:
+        keys: the keys.
+        macs: for each key the HMAC of the whole body.
+        signature: the received signature, 64 lower-case hexadecimal digits.
+    """
+    matching = None
+    for key, mac in zip(keys, macs, strict=True):
+        if hmac.compare_digest(mac.hexdigest().encode(), signature) and matching is None:
+            matching = key
+    return matching
+
+
+def keys_from(secret: Secrets | None) -> tuple[Key, ...]:
+    """Prepare the keys for one secret or several, with names or without.
+
+    An exception that leaves this function takes no secret along in the local variables of its frames, which error
+    reporters store. Callers delete their own: `try: keys_from(secret)`, `finally: del secret`.
+
+    Args:
+        secret: what the middleware takes as `secret`, except a callable; `None` means the environment variable
             `MEETGEEK_WEBHOOK_SECRET`, else the file named by `MEETGEEK_WEBHOOK_SECRET_FILE`.
 
     Returns:
-        A `Key`, or a `KeyRing` of several in the order given.
+        The keys in the order given, at least one.
 
     Raises:
-        ConfigurationError: a secret is empty or blank, none is given, or the file cannot be read.
-        TypeError: a secret or a name is of another type.
+        ConfigurationError: a secret is empty or blank, none is given, or the file can't be read.
+        TypeError: a secret or a name has another type.
     """
-    if secret is None:
-        return _key(secret_from_environment())
-    if isinstance(secret, Mapping):
-        keys = tuple(key for key_id, secrets in secret.items() for key in _keys_named(key_id, secrets))
-    else:
-        keys = tuple(_key(one) for one in _each(secret))
-    if not keys:
-        raise ConfigurationError("no secret is given: the collection of secrets is empty")
-    return keys[0] if len(keys) == 1 else KeyRing(keys)  # a ring of one would take longer
-
-
-def _keys_named(key_id: object, secrets: Secret | Sequence[Secret]) -> tuple[Key, ...]:
-    if not isinstance(key_id, str):
-        raise TypeError(f"the name of a secret must be a str, not {type(key_id).__name__}")
-    keys = tuple(_key(one, key_id) for one in _each(secrets))
-    if not keys:
-        raise ConfigurationError(f"no secret is given under the name {key_id!r}")
+    try:
+        keys = tuple(_each_key(secret_from_environment() if secret is None else secret))
+        if not keys:
+            raise ConfigurationError("secret is an empty collection")
+        _warn_of_equal_names(keys)
+    except BaseException as error:
+        _clear_frames(error)
+        raise
+    finally:
+        del secret
     return keys
 
 
-def _each(secrets: object) -> Iterator[object]:
-    if isinstance(secrets, Sequence) and not isinstance(secrets, str | bytes | bytearray | memoryview):
-        yield from secrets  # pyright: ignore[reportUnknownVariableType] - each one is checked by _key
-    else:
-        yield secrets
+def _each_key(secret: object) -> Iterator[Key]:
+    if not isinstance(secret, Mapping):
+        for one in _each(secret):
+            yield from _keys_of(one)
+        return
+    for key_id, secrets in cast("Mapping[object, object]", secret).items():
+        if not isinstance(key_id, str):
+            raise TypeError(f"the name of a secret must be a str, not {type(key_id).__name__}")
+        keys = [key.named(key_id) for one in _each(secrets) for key in _keys_of(one)]
+        if not keys:
+            raise ConfigurationError(f"no secret is given under the name {key_id!r}")
+        yield from keys
 
 
-def _key(secret: object, key_id: str | None = None) -> Key:
+def _each(secrets: object) -> Sequence[object]:
+    several = isinstance(secrets, Sequence) and not isinstance(secrets, str | bytes | bytearray | memoryview)
+    return cast("Sequence[object]", secrets) if several else (secrets,)
+
+
+def _keys_of(secret: Any) -> tuple[Key, ...]:
+    if isinstance(secret, KeyHolder):
+        return secret.keys_held()
+    if hasattr(secret, "get_secret_value"):
+        secret = secret.get_secret_value()
     if isinstance(secret, str):
         if not any(character.isprintable() and not character.isspace() for character in secret):
             raise ConfigurationError("the secret is empty or blank")
@@ -81,15 +165,39 @@ def _key(secret: object, key_id: str | None = None) -> Key:
                 stacklevel=2,
             )
         try:
-            return Key(secret.encode(), key_id)
+            return (Key(secret.encode()),)
         except UnicodeEncodeError:
-            pass  # left before raising: the error at hand holds the secret, and would be the new one's context
+            pass  # left before raising: this error holds the secret and would become the context of the new one
         raise ConfigurationError("the secret cannot be encoded as UTF-8")
     if isinstance(secret, bytes):
         if not secret.strip(_BLANK_BYTES):
             raise ConfigurationError("the secret is empty or blank")
-        return Key(secret, key_id)
+        return (Key(secret),)
     raise TypeError(f"a secret must be str or bytes, not {type(secret).__name__}")
+
+
+def _warn_of_equal_names(keys: tuple[Key, ...]) -> None:
+    """Warn if two names stand for one HMAC key: the first name would get the deliveries of both."""
+    first_name: dict[str, str] = {}
+    for key in keys:
+        if key.key_id is not None and first_name.setdefault(key.fingerprint, key.key_id) != key.key_id:
+            warnings.warn(
+                f"the secrets named {first_name[key.fingerprint]!r} and {key.key_id!r} are the same HMAC key: "
+                "every delivery of either gets the first name",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Clear the local variables of this module's frames in a traceback."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        # The frame of keys_from is still running and can't be cleared: it deletes its secret itself.
+        if frame.f_globals is globals() and frame.f_code is not keys_from.__code__:
+            frame.clear()
+        traceback = traceback.tb_next
 
 
 def secret_from_environment() -> str:
@@ -128,21 +236,20 @@ def secret_from_file(path: str, named_by: str) -> str:
     Raises:
         ConfigurationError: the file cannot be read.
     """
+    content = None
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - pathlib would be imported for this line alone
             content = file.read()
     except OSError as error:
-        content, reason = None, error.strerror
+        reason = error.strerror
     except ValueError:
-        content, reason = None, "no such name is possible"
+        reason = "invalid file name"
     else:
-        reason = None
-    if content is None:
-        # Without the path, and without the error that holds it: the secret itself may have been put in its place.
-        raise ConfigurationError(f"the file named by {named_by} cannot be read: {reason}")
-    # Some editors put a byte order mark before the text. No secret begins with one.
-    try:
-        return content.removeprefix(codecs.BOM_UTF8).decode().strip()
-    except UnicodeDecodeError:
-        pass  # left before raising: the error at hand holds the secret, and would be the new one's context
-    raise ConfigurationError(f"the file named by {named_by} is not UTF-8 text")
+        # Some editors put a byte order mark before the text. No secret begins with one.
+        try:
+            return content.removeprefix(codecs.BOM_UTF8).decode().strip()
+        except UnicodeDecodeError:
+            reason = "it is not UTF-8 text"
+    del content, path
+    # Raised here, without the errors above and the path: they may hold the secret itself, pasted in the wrong place.
+    raise ConfigurationError(f"the file named by {named_by} cannot be read: {reason}")

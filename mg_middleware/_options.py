@@ -1,177 +1,156 @@
-"""What the two adapters share, without I/O: the options, checked once, and the word to the operator."""
+"""The options of the doors, checked when one is built."""
 
 from __future__ import annotations
 
-import logging
 import math
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 from mg_middleware._keys import keys_from
-from mg_middleware._paths import GuardedPaths
-from mg_middleware._refusals import (
-    BODY_TOO_LARGE,
-    INVALID_LENGTH,
-    MALFORMED_SIGNATURE,
-    MISSING_SIGNATURE,
-    REPEATED_SIGNATURE,
-    Refusal,
-)
-from mg_middleware._verification import parse_signature
 from mg_middleware.errors import ConfigurationError
-from mg_middleware.verdict import ACCEPTED, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
+    from typing import Literal
 
-    from mg_middleware._keys import SecretCallable, Secrets
-    from mg_middleware.idempotency.store import IdempotencyStore
+    from mg_middleware._keys import Key
+    from mg_middleware.events import Event
 
-Application = TypeVar("Application", bound="Callable[..., Any]")
-
-DEFAULT_MAX_BODY_SIZE = 1_048_576
-LOGGER = logging.getLogger("mg_middleware")
-
-_NO_REFUSAL = (ACCEPTED, Outcome.DUPLICATE, Outcome.IN_PROGRESS)
-_LONGEST_LENGTH = 20  # digits: more bytes than there are
-_LONGEST_SHOWN = 200  # characters of a stranger's method, path or address in a log line
+DEFAULT_MAX_BODY_SIZE = 1_048_576  # bytes
+DEFAULT_IDEMPOTENCY_WAIT = 12.0  # seconds
 
 
-class Guard(ABC, Generic[Application]):
-    """The options of `MeetGeekASGIMiddleware` and `MeetGeekWSGIMiddleware`, which are the same.
-
-    Not to be used by itself: take one of the two.
+def refuse_unknown(door: str, function: Callable[..., Any], unknown: Collection[str]) -> None:
+    """Raise a `TypeError` that names the door and the nearest right word, if there is an unknown keyword.
 
     Args:
-        app: the application to protect.
-        secret: the shared secret (`str` is encoded as UTF-8, `bytes` is used as given); a sequence of secrets, of which
-            any may match; a mapping from names to either, whose matching name becomes `Delivery.key_id`; or a callable
-            that takes the ASGI scope or the WSGI environ and returns one of these, or `None` where nobody is known (for
-            ASGI it may be async). `None` reads the environment variable `MEETGEEK_WEBHOOK_SECRET`, else the file that
-            `MEETGEEK_WEBHOOK_SECRET_FILE` names.
-        paths: the path, or paths, to guard with all that is below; `None` guards every request.
-        max_body_size: the largest body in bytes that is accepted; `None` for no limit.
-        acknowledge: turn every 2xx answer of the application into the acknowledgement that MeetGeek knows: status 200
-            with an empty body.
-        idempotency_store: remembers which meetings were processed, so that each is processed once: a `MemoryStore`,
-            `SQLiteStore`, `RedisStore` or one of your own (`IdempotencyStore`). `None` remembers nothing.
-        idempotency_wait: for how many seconds a delivery waits while another one of the same meeting is in progress.
-            After that the response is 409. In a process, one delivery waits for a meeting. 0 means no waiting.
-        on_verdict: called with a `Verdict` for each guarded request, as soon as it is decided. It must be quick, since
-            the request waits for it. What it raises is logged and changes nothing.
-
-    Raises:
-        ConfigurationError: no secret is configured, a secret is empty or blank, `paths` holds none, a size is negative,
-            or the store cannot serve the protocol.
-        TypeError: an argument is of another type.
+        door: the public name of the class or function that was called.
+        function: what takes the keywords.
+        unknown: the names of the keywords that it doesn't know.
     """
+    for name in unknown:
+        from difflib import get_close_matches  # noqa: PLC0415 - for the error alone
+        from inspect import signature  # noqa: PLC0415
 
-    def __init__(  # noqa: PLR0913 - the options of the guard
-        self,
-        app: Application,
-        secret: Secrets | SecretCallable | None = None,
-        *,
-        paths: str | Iterable[str] | None = None,
-        max_body_size: int | None = DEFAULT_MAX_BODY_SIZE,
-        acknowledge: bool = False,
-        idempotency_store: IdempotencyStore | None = None,
-        idempotency_wait: float = 12,
-        on_verdict: Callable[[Verdict], object] | None = None,
-    ) -> None:
-        if not callable(app):
-            raise TypeError(f"app must be an application, not an object of type {type(app).__name__}")
-        if max_body_size is not None:
-            if not isinstance(max_body_size, int) or isinstance(max_body_size, bool):
-                raise TypeError(f"max_body_size must be an int or None, not {type(max_body_size).__name__}")
-            if max_body_size < 0:
-                raise ConfigurationError("max_body_size must not be negative")
-        if not isinstance(acknowledge, bool):
-            raise TypeError(f"acknowledge must be a bool, not {type(acknowledge).__name__}")
-        if on_verdict is not None and not callable(on_verdict):
-            raise TypeError(f"on_verdict must be callable or None, not {type(on_verdict).__name__}")
-        self.app = app
-        self._secret_of: Callable[[Any], Any] | None = secret if callable(secret) else None
-        self._keys = None if callable(secret) else keys_from(secret)
-        self._paths = None if paths is None else GuardedPaths(paths)
-        self._limit = math.inf if max_body_size is None else max_body_size
-        self._limit_digits = math.inf if max_body_size is None else len(str(max_body_size))
-        self._acknowledge = acknowledge
-        self._once_per_meeting = (
-            None if idempotency_store is None else self._remember_in(idempotency_store, idempotency_wait)
-        )
-        self._on_verdict = on_verdict
-
-    def _admit(self, signatures: list[bytes], declared: bytes | None) -> Refusal | bytes:
-        """Decide what can be decided before the body is read: most strangers end here, at no cost in memory.
-
-        Args:
-            signatures: the value of each field `X-MG-Signature`.
-            declared: the declared length; none, or an empty one, is no declaration.
-
-        Returns:
-            The received signature, or the reason to refuse the request.
-        """
-        if len(signatures) != 1:
-            return REPEATED_SIGNATURE if signatures else MISSING_SIGNATURE
-        received = parse_signature(signatures[0])
-        if received is None:
-            return MALFORMED_SIGNATURE
-        # What has fewer digits than the limit is under it: the usual length need not be read to tell.
-        if declared and not (declared.isdigit() and len(declared) < self._limit_digits):
-            length = parse_length(declared)
-            if length is None:
-                return INVALID_LENGTH
-            if length > self._limit:
-                return BODY_TOO_LARGE
-        return received
-
-    @staticmethod
-    @abstractmethod
-    def _remember_in(store: IdempotencyStore, wait: float) -> Any:  # noqa: ANN401
-        """Prepare what decides with a store whether a delivery reaches the application."""
-
-    @staticmethod
-    @abstractmethod
-    def _describe(request: Any) -> tuple[str, str, str]:  # noqa: ANN401 - an ASGI scope or a WSGI environ
-        """Name the request's method, its path and its client."""
-
-    def _report(
-        self,
-        request: Any,  # noqa: ANN401 - an ASGI scope or a WSGI environ
-        outcome: Outcome,
-        status: int | None,
-        body_size: int = 0,
-        key_id: str | None = None,
-    ) -> None:
-        """Tell the log and `on_verdict` what was decided."""
-        level = logging.DEBUG if outcome in _NO_REFUSAL else logging.WARNING
-        logs = LOGGER.isEnabledFor(level)
-        if not logs and self._on_verdict is None:
-            return
-        method, path, client = self._describe(request)
-        if logs:
-            word = "refused" if level == logging.WARNING else "verified"
-            LOGGER.log(level, "%s %s %s from %s: %s", word, _shown(method), _shown(path), _shown(client), outcome.value)
-        if self._on_verdict is not None:
-            try:
-                self._on_verdict(Verdict(outcome, status, key_id, body_size, method, path))
-            except Exception:
-                LOGGER.exception("on_verdict raised; the request goes on as decided")
+        known = [word for word in signature(function).parameters if word not in {"self", "unknown"}]
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+        raise TypeError(f"{door} got an unexpected argument {name!r}: {hint}")
 
 
-def parse_length(value: bytes) -> int | None:
-    """Read a declared length in bytes: plain ASCII digits (RFC 9110, section 8.6), `None` for anything else.
+def keys_or_callable(secret: Any) -> tuple[tuple[Key, ...] | None, Callable[[Any], Any] | None]:
+    """Return the prepared keys; or `None`, and the callable that chooses the secret for each request."""
+    try:
+        if not callable(secret):
+            return keys_from(secret), None
+        if isinstance(secret, type):
+            raise TypeError(f"secret must be a secret or a callable that returns one, not the class {secret.__name__}")
+        return None, secret
+    finally:
+        del secret  # error reporters store the local variables of each frame
 
-    `int()` alone would take signs, spaces and underscores, and refuse thousands of digits.
+
+def check_application(app: object, handler: object, paths: object, protocol: Literal["ASGI", "WSGI"]) -> None:
+    """Check that `app` is an application of the protocol, as far as its signature shows.
+
+    Args:
+        app: the application, or `None`.
+        handler: the handler, or `None`.
+        paths: the guarded paths, or `None`.
+        protocol: what the door speaks.
     """
-    if not value.isdigit():
+    if app is None:
+        if handler is None:
+            raise TypeError("app is missing: give the application to protect, or a handler=")
+        if paths is not None:
+            raise ConfigurationError("app is missing: with paths=, the requests for other paths need an application")
+        return
+    if not callable(app):
+        raise TypeError(f"app must be an application, not an object of type {type(app).__name__}")
+    # ASGI calls an application with a scope, receive and send; WSGI with an environ and start_response.
+    if protocol == "ASGI" and _takes(app, 2) and not _takes(app, 3):
+        raise TypeError("app takes two arguments, as WSGI applications do: use MeetGeekWSGIMiddleware")
+    if protocol == "WSGI" and (is_async(app) or (_takes(app, 3) and not _takes(app, 2))):
+        raise TypeError("app is an ASGI application: use MeetGeekASGIMiddleware")
+
+
+def _takes(app: Callable[..., object], arguments: int) -> bool:
+    from inspect import signature  # noqa: PLC0415 - importing the guard stays cheap
+
+    try:
+        signature(app).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature, as some that are written in C
+        return True
+    return True
+
+
+def body_limit(max_body_size: object) -> float:
+    """Return the limit of the body in bytes."""
+    if max_body_size is None:
+        return math.inf
+    if not isinstance(max_body_size, int) or isinstance(max_body_size, bool):
+        raise TypeError(f"max_body_size must be an int or None, not {type(max_body_size).__name__}")
+    if max_body_size < 0:
+        raise ConfigurationError("max_body_size must not be negative")
+    return max_body_size
+
+
+def event_classes(events: object) -> tuple[type[Event], ...] | None:
+    """Return the classes of the events that are wanted; `None` for all."""
+    if events is None:
         return None
-    if len(value) > _LONGEST_LENGTH:
-        value = value.lstrip(b"0")[:_LONGEST_LENGTH] or b"0"
-    return int(value)
+    from mg_middleware.events import AnalysisFailed, AnalysisSucceeded, UnknownEvent  # noqa: PLC0415 - stays cheap
+
+    known = (AnalysisSucceeded, AnalysisFailed, UnknownEvent)
+    classes = cast("tuple[type[Event], ...]", events if isinstance(events, tuple) else (events,))
+    if any(one not in known for one in classes):
+        raise TypeError(
+            "events must be AnalysisSucceeded, AnalysisFailed, UnknownEvent or a tuple of these classes, "
+            f"not {events!r}"
+        )
+    if not classes:
+        raise ConfigurationError("events is empty: no event would ever be handled; to handle all, leave events out")
+    return classes
 
 
-def _shown(text: str) -> str:
-    """Make a stranger's text safe to write into a log: control characters escaped, length bounded."""
-    shown = text[:_LONGEST_SHOWN].encode("unicode_escape").decode("ascii")
-    return shown if len(text) <= _LONGEST_SHOWN else f"{shown}..."
+def flag(name: str, value: object) -> bool:
+    """Check an option that is true or false."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+    return value
+
+
+def wait_seconds(idempotency_wait: object) -> float:
+    """Check `idempotency_wait`, and return it in seconds."""
+    if isinstance(idempotency_wait, bool) or not isinstance(idempotency_wait, int | float):
+        raise TypeError(f"idempotency_wait must be a number of seconds, not {type(idempotency_wait).__name__}")
+    if not 0 <= idempotency_wait < math.inf:
+        raise ConfigurationError(f"idempotency_wait must be at least 0 seconds and finite, not {idempotency_wait}")
+    return float(idempotency_wait)
+
+
+def callback(name: str, value: Any, *, door: str, may_be_async: bool) -> Callable[[Any], Any] | None:
+    """Check an option that is a callable or `None`.
+
+    Args:
+        name: the option.
+        value: the callable.
+        door: the public name of the class or function that was called.
+        may_be_async: whether the door can await a coroutine.
+    """
+    if value is None:
+        return None
+    if not callable(value):
+        raise TypeError(f"{name} must be callable or None, not {type(value).__name__}")
+    if not may_be_async and is_async(value):
+        raise TypeError(f"{name} is a coroutine function, which {door} can't await: give a plain function")
+    checked: Callable[[Any], Any] = value
+    return checked
+
+
+def is_async(function: Any) -> bool:
+    """Say whether a callable is a coroutine function, or an object that is called as one."""
+    from inspect import iscoroutinefunction  # noqa: PLC0415 - importing the guard stays cheap
+
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

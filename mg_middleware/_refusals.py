@@ -1,4 +1,4 @@
-"""Every reason to refuse a request and the answer to it, rendered once for both protocols."""
+"""Every response that the guard itself sends, rendered once for both protocols."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from mg_middleware.verdict import Outcome
 
 
 class Refusal:
-    """One reason to refuse a request, with the answer rendered for ASGI and for WSGI.
+    """One reason why a request does not reach the application, with the response rendered for ASGI and for WSGI.
 
     Args:
-        outcome: the reason, which the log and `on_verdict` are told, the sender never.
-        status: the HTTP status of the answer.
-        text: the body of the answer.
-        header: one more header field of the answer, where the status demands it.
+        outcome: the reason, which is logged and passed to `on_verdict`, never sent.
+        status: the HTTP status of the response.
+        text: the body of the response.
+        header: one more header field of the response, if the status needs it.
     """
 
     __slots__ = ("asgi_headers", "body", "outcome", "status", "wsgi_headers", "wsgi_status")
@@ -24,7 +24,7 @@ class Refusal:
         self.status: int = int(status)
         self.body: bytes = text.encode()
         # No Connection field: PEP 3333 forbids it to applications, HTTP/2 has none, and closing early makes servers
-        # reset the connection before the answer is read.
+        # reset the connection before the response is read.
         self.wsgi_headers: list[tuple[str, str]] = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(self.body))),
@@ -37,7 +37,7 @@ class Refusal:
 
 
 def _unauthorized(outcome: Outcome) -> Refusal:
-    # One answer whatever the cause, so that it is no oracle. RFC 9110, section 15.5.2, asks for a challenge.
+    # One response whatever the cause, so that it is no oracle. RFC 9110, section 15.5.2, asks for a challenge.
     return Refusal(
         outcome,
         HTTPStatus.UNAUTHORIZED,
@@ -52,6 +52,14 @@ MALFORMED_SIGNATURE = _unauthorized(Outcome.MALFORMED_SIGNATURE)
 SIGNATURE_MISMATCH = _unauthorized(Outcome.SIGNATURE_MISMATCH)
 UNKNOWN_SENDER = _unauthorized(Outcome.UNKNOWN_SENDER)
 INVALID_LENGTH = Refusal(Outcome.INVALID_LENGTH, HTTPStatus.BAD_REQUEST, "The Content-Length is not a number.\n")
-INCOMPLETE_BODY = Refusal(Outcome.INCOMPLETE_BODY, HTTPStatus.BAD_REQUEST, "The body ended early.\n")
+INCOMPLETE_BODY = Refusal(
+    Outcome.INCOMPLETE_BODY, HTTPStatus.BAD_REQUEST, "The body does not have its declared length.\n"
+)
 BODY_TOO_LARGE = Refusal(Outcome.BODY_TOO_LARGE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.\n")
 LENGTH_REQUIRED = Refusal(Outcome.LENGTH_REQUIRED, HTTPStatus.LENGTH_REQUIRED, "A Content-Length is required.\n")
+
+# Verified, and still not for the application: the guard responds itself.
+IGNORED = Refusal(Outcome.IGNORED, HTTPStatus.OK, "")
+METHOD_NOT_ALLOWED = Refusal(
+    Outcome.ACCEPTED, HTTPStatus.METHOD_NOT_ALLOWED, "The webhook takes POST.\n", ("Allow", "POST")
+)

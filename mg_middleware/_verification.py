@@ -1,146 +1,147 @@
-"""HMAC-SHA256 over the raw body, without I/O: keys in, chunks in, verdict out.
+"""The verification of one request, sans I/O: header fields in, chunks in, a `Delivery` or a refusal out.
 
-The construction is RFC 2104 with SHA-256 (FIPS 180-4), written as 64 lower-case hexadecimal digits, as MeetGeek's
-webhook page documents it.
+Every door drives it in the same order: `check_header`, then `Verification` with the keys, `update` for each chunk of
+the body, and `finish`.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
-from hmac import compare_digest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mg_middleware._keys import matching_key
+from mg_middleware._refusals import (
+    BODY_TOO_LARGE,
+    INCOMPLETE_BODY,
+    INVALID_LENGTH,
+    MALFORMED_SIGNATURE,
+    MISSING_SIGNATURE,
+    REPEATED_SIGNATURE,
+    SIGNATURE_MISMATCH,
+    Refusal,
+)
+from mg_middleware.delivery import Delivery
 
 if TYPE_CHECKING:
-    from _hashlib import HASH
-    from collections.abc import Callable
-    from typing import Any, TypeAlias
-
-    # Both are used in the same way: what `begin` gives is updated, and handed back to the same object.
-    Keys: TypeAlias = "Key | KeyRing"
+    from mg_middleware._keys import Key
 
 _HEXADECIMAL = b"0123456789abcdef"
-_LENGTH = 64
-_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
-_FINGERPRINT_LABEL = b"mg-middleware: fingerprint of a key"
-_FINGERPRINT_LENGTH = 32  # hexadecimal digits
+_SIGNATURE_LENGTH = 64
+_MOST_DIGITS = 20  # more bytes than there are
+
+# A stranger may send a body in pieces of a byte or two, each of which would cost an object of its own. Pieces that make
+# up no more than this together, in bytes, are joined.
+_SMALL = 1024
+
+
+def check_header(signatures: list[bytes], declared: bytes | None, limit: float) -> Refusal | tuple[bytes, int | None]:
+    """Decide what can be decided before the body is read.
+
+    Args:
+        signatures: the value of each field `X-MG-Signature`.
+        declared: the declared length; `None` or empty if there is none.
+        limit: the largest body in bytes.
+
+    Returns:
+        The reason to refuse the request, or the received signature and the declared length in bytes.
+    """
+    if len(signatures) != 1:
+        return REPEATED_SIGNATURE if signatures else MISSING_SIGNATURE
+    signature = parse_signature(signatures[0])
+    if signature is None:
+        return MALFORMED_SIGNATURE
+    if not declared:
+        return signature, None
+    length = parse_length(declared)
+    if length is None:
+        return INVALID_LENGTH
+    if length > limit:
+        return BODY_TOO_LARGE
+    return signature, length
 
 
 def parse_signature(value: bytes) -> bytes | None:
-    """Read the value of the header `X-MG-Signature`.
+    """Read the value of the header `X-MG-Signature`: 64 lower-case hexadecimal digits, `None` for anything else.
 
-    Only spaces and tabs at the ends are taken off: RFC 9110, section 5.5, allows them round a field value and some
-    servers leave them on. `bytes.strip()` without an argument would take more than these.
-
-    Args:
-        value: the raw header value.
-
-    Returns:
-        The 64 lower-case hexadecimal digits, or `None` for anything else.
+    Only spaces and tabs at the ends are removed: RFC 9110, section 5.5, allows them around a field value and some
+    servers leave them on. `bytes.strip()` without an argument would remove more.
     """
     signature = value.strip(b" \t")
-    if len(signature) != _LENGTH or signature.translate(None, _HEXADECIMAL):
+    if len(signature) != _SIGNATURE_LENGTH or signature.translate(None, _HEXADECIMAL):
         return None
     return signature
 
 
-class Key:
-    """One secret, prepared: the two hash states of its HMAC that have seen the key and no data yet.
+def parse_length(value: bytes) -> int | None:
+    """Read a declared length in bytes: plain ASCII digits (RFC 9110, section 8.6), `None` for anything else.
 
-    RFC 2104, section 4, describes this; each body copies the states. An `hmac.HMAC` that is copied gives the same
-    values, but its Python layer was a quarter of what guarding a request cost.
+    `int()` alone would accept signs, spaces and underscores, and refuse thousands of digits.
+    """
+    if not value.isdigit():
+        return None
+    if len(value) > _MOST_DIGITS:
+        value = value.lstrip(b"0")[:_MOST_DIGITS] or b"0"
+    return int(value)
+
+
+class Verification:
+    """The verification of one body.
 
     Args:
-        secret: the shared secret.
-        key_id: the name under which the user knows it, or `None`.
+        keys: the keys of which any may match.
+        signature: the received signature, as `check_header` gives it.
+        length: the declared length in bytes; `None` if the body's framing says where it ends.
+        limit: the largest body in bytes.
 
     Attributes:
-        begin: gives a hash for one body, to be updated with its chunks.
-        fingerprint: 32 hexadecimal digits that tell this key from others. They are half of an HMAC of a fixed text, so
-            that they reveal no secret and are the signature of no body.
-        key_id: the name.
+        chunks: the bytes that have arrived, in pieces.
+        size: how many bytes have arrived.
     """
 
-    __slots__ = ("_begin_outer", "begin", "fingerprint", "key_id")
+    __slots__ = ("_keys", "_length", "_limit", "_macs", "_signature", "chunks", "size")
 
-    def __init__(self, secret: bytes, key_id: str | None = None) -> None:
-        inner = sha256()
-        if len(secret) > inner.block_size:
-            secret = sha256(secret).digest()
-        padded = secret.ljust(inner.block_size, b"\0")
-        inner.update(padded.translate(_INNER_PAD))
-        self.begin: Callable[[], HASH] = inner.copy
-        self._begin_outer = sha256(padded.translate(_OUTER_PAD)).copy
-        self.key_id: str | None = key_id
-        fingerprint = inner.copy()
-        fingerprint.update(_FINGERPRINT_LABEL)
-        self.fingerprint: str = self.signature(fingerprint)[:_FINGERPRINT_LENGTH]
+    def __init__(self, keys: tuple[Key, ...], signature: bytes, length: int | None, limit: float) -> None:
+        self._keys = keys
+        self._macs = [key.begin() for key in keys]
+        self._signature = signature
+        self._length = length
+        self._limit = limit
+        self.chunks: list[bytes] = []
+        self.size: int = 0
 
-    def signature(self, hashed: Any) -> str:  # noqa: ANN401 - see Keys
-        """Finish the HMAC of a body.
+    def update(self, chunk: Any) -> Refusal | None:
+        """Take in the next chunk of the body, and hash it.
 
         Args:
-            hashed: what `begin` gave, updated with the whole body.
-        """
-        outer = self._begin_outer()
-        outer.update(hashed.digest())
-        return outer.hexdigest()
-
-    def matching(self, hashed: Any, received: bytes) -> Key | None:  # noqa: ANN401 - see Keys
-        """Compare what was received with what this key expects, in constant time: the only place that compares.
-
-        Args:
-            hashed: what `begin` gave, updated with the whole body.
-            received: the signature as `parse_signature` gives it.
+            chunk: the bytes. The specifications say `bytes`; adapters give other objects, which are copied, since their
+                owner may change them.
 
         Returns:
-            This key, if it matches.
+            The reason to refuse the request, if there is one now.
+
+        Raises:
+            TypeError: it is not bytes-like.
         """
-        return self if compare_digest(self.signature(hashed).encode(), received) else None
+        if type(chunk) is not bytes:
+            chunk = b"".join((chunk,))  # unlike bytes(), this refuses an int
+        self.size += len(chunk)
+        if self.size > self._limit:
+            return BODY_TOO_LARGE
+        if self._length is not None and self.size > self._length:
+            return INCOMPLETE_BODY
+        for mac in self._macs:
+            mac.update(chunk)
+        chunks = self.chunks
+        if chunks and len(chunks[-1]) + len(chunk) <= _SMALL:
+            chunks[-1] += chunk
+        else:
+            chunks.append(chunk)
+        return None
 
-
-class Hashes:
-    """The hashes of one body under several keys, updated together."""
-
-    __slots__ = ("each",)
-
-    def __init__(self, each: list[HASH]) -> None:
-        self.each: list[HASH] = each
-
-    def update(self, chunk: bytes) -> None:
-        """Take in the next bytes of the body."""
-        for hashed in self.each:
-            hashed.update(chunk)
-
-
-class KeyRing:
-    """Several keys, of which any may match and the first one signs.
-
-    Args:
-        keys: the keys, one at least.
-    """
-
-    __slots__ = ("keys",)
-
-    def __init__(self, keys: tuple[Key, ...]) -> None:
-        self.keys: tuple[Key, ...] = keys
-
-    def begin(self) -> Hashes:
-        """Begin the hashes of one body, to be updated with its chunks."""
-        return Hashes([key.begin() for key in self.keys])
-
-    def signature(self, hashed: Any) -> str:  # noqa: ANN401 - see Keys
-        """Finish the HMAC under the first key; see `Key.signature`."""
-        return self.keys[0].signature(hashed.each[0])
-
-    def matching(self, hashed: Any, received: bytes) -> Key | None:  # noqa: ANN401 - see Keys
-        """Find the first key that matches; see `Key.matching`.
-
-        Every key is tried whichever matches, so that the time tells nothing of which one did.
-        """
-        matching = None
-        for key, of_key in zip(self.keys, hashed.each, strict=True):
-            found = key.matching(of_key, received)
-            if matching is None:
-                matching = found
-        return matching
+    def finish(self) -> Delivery | Refusal:
+        """Decide, once the whole body has arrived."""
+        if self._length is not None and self.size < self._length:
+            return INCOMPLETE_BODY
+        key = matching_key(self._keys, self._macs, self._signature)
+        if key is None:
+            return SIGNATURE_MISMATCH
+        return Delivery(self.chunks, self._signature, key.key_id, key.fingerprint)

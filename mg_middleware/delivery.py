@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,25 +13,32 @@ if TYPE_CHECKING:
 
     from mg_middleware.events import Event
 
+__all__ = ["DELIVERY_KEY", "Delivery", "delivery_of"]
+
 DELIVERY_KEY = "meetgeek.delivery"
+
+# The delivery that the ASGI guard is handing to its application, in a list that is emptied when the application has
+# returned: a thread or a task may keep the context for longer. A WSGI application behind an adapter finds it here.
+RUNNING: ContextVar[list[Delivery]] = ContextVar("meetgeek_delivery")
 
 # Where a request object keeps the ASGI scope or the WSGI environ: Quart, Litestar, Django and Falcon on ASGI
 # have `scope`; Flask, Django on WSGI, Bottle and Pyramid `environ`; Falcon on WSGI `env`. The requests of Starlette and
-# FastAPI are mappings over their scope.
+# FastAPI are mappings over their scope. Django REST framework's hand on the attributes of Django's.
 _REQUEST_ATTRIBUTES = ("scope", "environ", "env")
 
 
 class Delivery:
     """One verified delivery of MeetGeek, as the wrapped application gets it.
 
-    Not to be made by applications: `delivery_of` gives the one that the middleware verified. It is read-only, and its
-    `repr` shows neither the body nor the signature.
+    Not to be created by applications: `delivery_of` returns the one that the middleware verified, and
+    `mg_middleware.testing.make_delivery` creates one for a unit test. It is read-only, and its `repr` shows neither the
+    body nor the signature.
 
     Args:
         chunks: the body, in the pieces in which it came.
         signature: the received signature, which matched: 64 lower-case hexadecimal digits.
-        key_id: the name of the secret that matched, where the secrets have names.
-        key_fingerprint: tells the secret that matched from others, without revealing it.
+        key_id: the name of the secret that matched, if the secrets have names.
+        key_fingerprint: tells the keys of unnamed secrets apart without revealing them.
     """
 
     __slots__ = ("_chunks", "_event", "_key_fingerprint", "_key_id", "_signature")
@@ -55,12 +64,12 @@ class Delivery:
 
     @property
     def key_id(self) -> str | None:
-        """The name of the secret that matched, or `None` where the secrets have no names."""
+        """The name of the secret that matched, or `None` if the secrets have no names."""
         return self._key_id
 
     @property
     def event(self) -> Event:
-        """What MeetGeek says, parsed when first asked for. It never raises (see `UnknownEvent`)."""
+        """What MeetGeek reports, parsed when first asked for. It never raises (see `UnknownEvent`)."""
         if self._event is None:
             self._event = _event_parser()(self.body)
         return self._event
@@ -69,7 +78,7 @@ class Delivery:
         return f"<Delivery of {sum(map(len, self._chunks))} bytes, key_id={self._key_id!r}>"
 
 
-@cache  # since an import statement takes a fifth of the time that reading the event does, each time
+@cache  # an import statement costs a fifth of reading the event, each time
 def _event_parser() -> Callable[[bytes], Event]:
     # Imported here because json and dataclasses are a third of what importing the guard would cost.
     from mg_middleware.events import parse_event  # noqa: PLC0415
@@ -77,34 +86,59 @@ def _event_parser() -> Callable[[bytes], Event]:
     return parse_event
 
 
-def delivery_of(request: Any) -> Delivery:  # noqa: ANN401 - the request objects of nine frameworks
-    """Find the verified delivery of a request: the second lock, which does not open where nothing was verified.
+def delivery_of(request: Any) -> Delivery:
+    """Return the verified delivery of a request. It raises if nothing was verified.
 
     Args:
-        request: an ASGI scope, a WSGI environ, or the request object of Starlette, FastAPI, Flask, Django, Quart,
-            Litestar, Falcon, Bottle or Pyramid.
+        request: an ASGI scope, a WSGI environ, or the request object of Starlette, FastAPI, Flask, Django, Django REST
+            framework, Quart, Litestar, Falcon, Bottle or Pyramid.
 
     Returns:
         The delivery that the middleware attached.
 
     Raises:
-        LookupError: the request was not verified, because no middleware guards its path.
-        TypeError: the object is no request of a kind named above.
+        LookupError: the request was not verified.
+        TypeError: the object is not a request of a kind named above.
     """
     for carrier in (request, *(getattr(request, name, None) for name in _REQUEST_ATTRIBUTES)):
         if isinstance(carrier, Mapping):
-            return _delivery_in(cast("Mapping[str, object]", carrier))
+            found = _delivery_in(cast("Mapping[str, Any]", carrier))
+            if found is None:
+                raise LookupError(_unverified(cast("Mapping[str, Any]", carrier), request))
+            return found
     raise TypeError(
         "delivery_of takes an ASGI scope, a WSGI environ or a request that has one, "
         f"not an object of type {type(request).__name__}"
     )
 
 
-def _delivery_in(carrier: Mapping[str, object]) -> Delivery:
-    delivery = carrier.get(DELIVERY_KEY)
-    if isinstance(delivery, Delivery):
-        return delivery
-    raise LookupError(
-        "this request was not verified: no MeetGeek middleware guards its path. Wrap the application in "
-        "MeetGeekASGIMiddleware or MeetGeekWSGIMiddleware, and name this route's path in paths= if you give that"
+def _delivery_in(carrier: Mapping[str, Any]) -> Delivery | None:
+    # a2wsgi puts the ASGI scope into the environ.
+    scope: Mapping[str, Any] = carrier.get("asgi.scope") or {}
+    for delivery in (carrier.get(DELIVERY_KEY), scope.get(DELIVERY_KEY)):
+        if isinstance(delivery, Delivery):
+            return delivery
+    # asgiref's WsgiToAsgi and Starlette's WSGIMiddleware run the application in a thread with a copy of the context.
+    # The signature must be this request's own: on some builds of Python a thread keeps the context it began with.
+    running = RUNNING.get(None)
+    if running and str(carrier.get("HTTP_X_MG_SIGNATURE", "")).strip(" \t") == running[0].signature:
+        return running[0]
+    return None
+
+
+def _unverified(carrier: Mapping[str, Any], request: object) -> str:
+    from mg_middleware._reporting import escape  # noqa: PLC0415 - for the error alone
+
+    path = str(carrier.get("path") or f"{carrier.get('SCRIPT_NAME', '')}{carrier.get('PATH_INFO', '')}")
+    reasons = (
+        f"the request for {escape(path, 200)!r} was not verified: no MeetGeek guard saw it. Wrap the application in "
+        "MeetGeekASGIMiddleware or MeetGeekWSGIMiddleware, as the server runs it; if you give paths=, name this path, "
+        "with the prefix of a router or a mount"
     )
+    if any(kind.__module__.startswith("django.") for kind in type(request).__mro__) or "django" in sys.modules:
+        reasons += (
+            ". Django's test clients, live_server and runserver without WSGI_APPLICATION don't run wsgi.py or asgi.py, "
+            "so a guard there never sees their requests: decorate the view with mg_middleware.django.meetgeek_webhook "
+            "instead"
+        )
+    return f"{reasons}. In a unit test of a handler, use mg_middleware.testing"

@@ -79,7 +79,7 @@ def parse_event(body: bytes) -> Event:
     return UnknownEvent(payload=payload)
 
 
-def _decoded(body: bytes) -> Any:  # noqa: ANN401 - whatever the JSON holds
+def _decoded(body: bytes) -> Any:
     # As json.loads does, which takes four times as long on a short body: it first finds out the encoding, and looks for
     # white space with regular expressions.
     try:

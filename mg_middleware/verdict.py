@@ -1,4 +1,4 @@
-"""What was decided about a request, as `on_verdict` is told it."""
+"""The decision about a request, as `on_verdict` gets it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 
 class Outcome(StrEnum):
-    """Every way in which a guarded request can be decided."""
+    """Every decision about a guarded request, and its reason."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     IN_PROGRESS = "in_progress"
+    IGNORED = "ignored"
     MISSING_SIGNATURE = "missing_signature"
     REPEATED_SIGNATURE = "repeated_signature"
     MALFORMED_SIGNATURE = "malformed_signature"
@@ -24,21 +25,21 @@ class Outcome(StrEnum):
     WEBSOCKET_REFUSED = "websocket_refused"
 
 
-# Before Python 3.12 each look-up of a member in its class costs more than asking the logger does.
+# Before Python 3.12 looking up a member in its class costs more than asking the logger.
 ACCEPTED = Outcome.ACCEPTED
 
 
 class Verdict(NamedTuple):
-    """What was decided about one guarded request.
+    """The decision about one guarded request.
 
     Attributes:
         outcome: the decision and its reason.
-        status: the HTTP status that the guard answers; `None` where it answers nothing, because the application will
-            (accepted) or nobody listens any more (a body that ended early, on ASGI).
-        key_id: the name of the secret that matched, where one did and has a name.
+        status: the HTTP status of the guard's response; `None` if the guard sends none, because the application
+            responds (accepted), or because nobody would get it (the client left, or the server failed).
+        key_id: the name of the secret that matched, if it has one.
         body_size: how many bytes of the body were read.
         method: the request's method, as received.
-        path: the request's path, as received. A stranger chose it: escape it before it is shown.
+        path: the request's path, as received. A stranger chose it: escape it before you show it.
     """
 
     outcome: Outcome

@@ -12,7 +12,7 @@ from exchange import each
 
 from mg_middleware import ConfigurationError
 from mg_middleware._keys import keys_from
-from mg_middleware._verification import Key
+from mg_middleware._keys import Key
 
 VARIABLE = "MEETGEEK_WEBHOOK_SECRET"
 FILE_VARIABLE = "MEETGEEK_WEBHOOK_SECRET_FILE"

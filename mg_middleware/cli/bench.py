@@ -16,7 +16,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from mg_middleware._options import LOGGER, Guard
+from mg_middleware._reporting import logger
 from mg_middleware.asgi import MeetGeekASGIMiddleware
 from mg_middleware.cli._options import CommandError, is_secret_configured, read_secret, secret_file_option
 from mg_middleware.cli._output import standard_output
@@ -145,15 +145,15 @@ def measure_overhead(
         Exception: what the application raises.
     """
     bare = cast("Any", app)
-    if isinstance(app, Guard):
+    if isinstance(app, MeetGeekASGIMiddleware | MeetGeekWSGIMiddleware):
         bare = bare.app
     interface = find_interface(bare) if interface == "auto" else interface
     guard: Any = MeetGeekASGIMiddleware if interface == "asgi" else MeetGeekWSGIMiddleware
     guarded = guard(bare, secret, paths=path, max_body_size=None)
     meetgeek = MeetGeek(secret)
     genuine = meetgeek.analyzed() if body_size is None else meetgeek.raw(b"x" * body_size)
-    level = LOGGER.level
-    LOGGER.setLevel(logging.ERROR)  # the line for each refusal would be measured with it, and flood the terminal
+    level = logger().level
+    logger().setLevel(logging.ERROR)  # the line for each refusal would be measured with it, and flood the terminal
     try:
         with Laboratory(bare, interface) as laboratory:
             return [
@@ -162,7 +162,7 @@ def measure_overhead(
                 laboratory.compare("path not guarded", bare, guarded, genuine, _ELSEWHERE, seconds),
             ]
     finally:
-        LOGGER.setLevel(level)
+        logger().setLevel(level)
 
 
 def verdict(costs: Sequence[Cost]) -> str:
@@ -201,19 +201,19 @@ class Laboratory:
         interface: "asgi" or "wsgi".
     """
 
-    def __init__(self, app: Any, interface: Interface) -> None:  # noqa: ANN401 - as every framework types it
+    def __init__(self, app: Any, interface: Interface) -> None:
         # What a request finds beside what it brings: the state that the lifespan left, and a delivery. An application
         # that asks for the delivery takes its usual way without the guard, too.
         self._state: dict[str, Any] = {}
         self._delivery: Delivery | None = None
         self._interface = interface
 
-        async def run_asgi(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as every framework types it
+        async def run_asgi(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "lifespan":
                 self._state = scope["state"]
             await app({**scope, DELIVERY_KEY: self._delivery}, receive, send)
 
-        def run_wsgi(environ: Any, start_response: Any) -> Any:  # noqa: ANN401 - as every framework types it
+        def run_wsgi(environ: Any, start_response: Any) -> Any:
             return app({**environ, DELIVERY_KEY: self._delivery}, start_response)
 
         self._receiver = Receiver(run_asgi if interface == "asgi" else run_wsgi, interface=interface)
@@ -232,7 +232,7 @@ class Laboratory:
             raise response.error
         return response.status
 
-    def batch(self, app: Any, request: WebhookRequest, path: str, count: int) -> Callable[[], None]:  # noqa: ANN401 - as every framework types it
+    def batch(self, app: Any, request: WebhookRequest, path: str, count: int) -> Callable[[], None]:
         """Prepare a function that sends one request so many times, each as soon as the one before is answered.
 
         What the lifespan leaves for the requests is there once `status` was called.
@@ -272,13 +272,13 @@ def _time(run: Callable[[], object]) -> float:
     return perf_counter() - began
 
 
-async def _send_all_asgi(app: Any, scope: dict[str, Any], events: list[dict[str, Any]], count: int) -> None:  # noqa: ANN401 - as every framework types it
+async def _send_all_asgi(app: Any, scope: dict[str, Any], events: list[dict[str, Any]], count: int) -> None:
     for _ in range(count):
         connection = _Connection(events)
         await app(scope.copy(), connection.receive, connection.send)
 
 
-def _send_all_wsgi(app: Any, environ: dict[str, Any], body: bytes, count: int) -> None:  # noqa: ANN401 - as every framework types it
+def _send_all_wsgi(app: Any, environ: dict[str, Any], body: bytes, count: int) -> None:
     for _ in range(count):
         answer = app({**environ, "wsgi.input": BytesIO(body)}, _start_response)
         for _piece in answer:

@@ -34,7 +34,7 @@ _VERDICTS = (0, 1)  # passed and failed: what else pytest ends with says that it
 @click.option("--report", metavar="FILE", help="Write what each check found to this file, as JSON.")
 @allow_host_option
 @secret_file_option
-def check(  # noqa: PLR0913 - one parameter for each option
+def check(
     receiver: str,
     pytest_arguments: tuple[str, ...],
     *,

@@ -48,7 +48,7 @@ _UNANSWERED = (TimeoutError, ConnectionAbortedError, ConnectionResetError, Broke
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="How many events to send.")
 @allow_host_option
 @secret_file_option
-def send(  # noqa: PLR0913 - one parameter for each option
+def send(
     url: str,
     *,
     event: str | None,

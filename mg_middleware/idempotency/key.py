@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from mg_middleware._verification import Key
+from mg_middleware._keys import Key
 from mg_middleware.events import SUCCEEDED, AnalysisSucceeded
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import pytest
 from once_per_meeting import SECRET
 
 from mg_middleware import ConfigurationError
-from mg_middleware._verification import Key, parse_signature
+from mg_middleware._keys import Key
+from mg_middleware._verification import parse_signature
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 
 
