@@ -47,20 +47,24 @@ async def _call_in_thread(handler: Callable[[Delivery], Any], delivery: Delivery
     """
     trio: Any = sys.modules.get("trio")
     cancelled = None
+
+    def call() -> list[Any]:
+        return [handler(delivery)]  # trio refuses a function that returns a coroutine
+
     if trio is not None and trio.lowlevel.in_trio_task():
-        result = await trio.to_thread.run_sync(handler, delivery)  # waits for the thread, too
+        [result] = await trio.to_thread.run_sync(call)  # waits for the thread, too
     else:
         import asyncio  # noqa: PLC0415 - not every event loop needs it
 
         from asgiref.sync import sync_to_async  # noqa: PLC0415
 
-        thread = asyncio.ensure_future(sync_to_async(handler, thread_sensitive=False)(delivery))
+        thread = asyncio.ensure_future(sync_to_async(call, thread_sensitive=False)())
         while not thread.done():
             try:
                 await asyncio.wait({thread})
             except asyncio.CancelledError as error:
                 cancelled = error
-        result = thread.result()
+        [result] = thread.result()
     if hasattr(result, "__await__"):  # such as a lambda that calls a coroutine function
         await result
     return cancelled

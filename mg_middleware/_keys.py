@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from mg_middleware._arguments import forgets_arguments
 from mg_middleware.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -49,26 +50,23 @@ class Key:
         fingerprint: 32 hexadecimal digits that tell this key from others. They are half of an HMAC of a fixed text, so
             that they reveal no secret and are the signature of no body.
         key_id: the name.
+        reveal: returns the secret, for explaining a mismatch and for renaming the key.
     """
 
-    __slots__ = ("_secret", "begin", "fingerprint", "key_id")
+    __slots__ = ("begin", "fingerprint", "key_id", "reveal")
 
     def __init__(self, secret: bytes, key_id: str | None = None) -> None:
-        self._secret = secret
         prepared = hmac.new(secret, digestmod="sha256")
         self.begin: Callable[[], hmac.HMAC] = prepared.copy
         label = prepared.copy()
         label.update(_FINGERPRINT_LABEL)
         self.fingerprint: str = label.hexdigest()[:_FINGERPRINT_LENGTH]
         self.key_id: str | None = key_id
+        self.reveal: Callable[[], bytes] = lambda: secret  # so that no attribute shows it
 
     def named(self, key_id: str | None) -> Key:
         """Return the same key under another name."""
-        return Key(self._secret, key_id)
-
-    def reveal(self) -> bytes:
-        """Return the raw secret. Only for explaining a mismatch: a secret must not end up in a local variable."""
-        return self._secret
+        return Key(self.reveal(), key_id)
 
 
 class KeyHolder:
@@ -101,11 +99,9 @@ def matching_key(keys: Iterable[Key], macs: Iterable[hmac.HMAC], signature: byte
     return matching
 
 
+@forgets_arguments
 def keys_from(secret: Secrets | None) -> tuple[Key, ...]:
     """Prepare the keys for one secret or several, with names or without.
-
-    An exception that leaves this function takes no secret along in the local variables of its frames, which error
-    reporters store. Callers delete their own: `try: keys_from(secret)`, `finally: del secret`.
 
     Args:
         secret: what the middleware takes as `secret`, except a callable; `None` means the environment variable
@@ -118,16 +114,10 @@ def keys_from(secret: Secrets | None) -> tuple[Key, ...]:
         ConfigurationError: a secret is empty or blank, none is given, or the file can't be read.
         TypeError: a secret or a name has another type.
     """
-    try:
-        keys = tuple(_each_key(secret_from_environment() if secret is None else secret))
-        if not keys:
-            raise ConfigurationError("secret is an empty collection")
-        _warn_of_equal_names(keys)
-    except BaseException as error:
-        _clear_frames(error)
-        raise
-    finally:
-        del secret
+    keys = tuple(_each_key(secret_from_environment() if secret is None else secret))
+    if not keys:
+        raise ConfigurationError("secret is an empty collection")
+    _warn_of_equal_names(keys)
     return keys
 
 
@@ -146,8 +136,9 @@ def _each_key(secret: object) -> Iterator[Key]:
 
 
 def _each(secrets: object) -> Sequence[object]:
-    several = isinstance(secrets, Sequence) and not isinstance(secrets, str | bytes | bytearray | memoryview)
-    return cast("Sequence[object]", secrets) if several else (secrets,)
+    if isinstance(secrets, str | bytes | bytearray | memoryview):
+        return [secrets]  # pyright: ignore[reportUnknownVariableType] - a sequence of its own, but one secret
+    return cast("Sequence[object]", secrets) if isinstance(secrets, Sequence) else [secrets]
 
 
 def _keys_of(secret: Any) -> tuple[Key, ...]:
@@ -187,17 +178,6 @@ def _warn_of_equal_names(keys: tuple[Key, ...]) -> None:
                 UserWarning,
                 stacklevel=3,
             )
-
-
-def _clear_frames(error: BaseException) -> None:
-    """Clear the local variables of this module's frames in a traceback."""
-    traceback = error.__traceback__
-    while traceback is not None:
-        frame = traceback.tb_frame
-        # The frame of keys_from is still running and can't be cleared: it deletes its secret itself.
-        if frame.f_globals is globals() and frame.f_code is not keys_from.__code__:
-            frame.clear()
-        traceback = traceback.tb_next
 
 
 def secret_from_environment() -> str:
@@ -250,6 +230,5 @@ def secret_from_file(path: str, named_by: str) -> str:
             return content.removeprefix(codecs.BOM_UTF8).decode().strip()
         except UnicodeDecodeError:
             reason = "it is not UTF-8 text"
-    del content, path
     # Raised here, without the errors above and the path: they may hold the secret itself, pasted in the wrong place.
     raise ConfigurationError(f"the file named by {named_by} cannot be read: {reason}")

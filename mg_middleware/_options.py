@@ -9,7 +9,7 @@ from mg_middleware._keys import keys_from
 from mg_middleware.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from typing import Literal
 
     from mg_middleware._keys import Key
@@ -19,34 +19,13 @@ DEFAULT_MAX_BODY_SIZE = 1_048_576  # bytes
 DEFAULT_IDEMPOTENCY_WAIT = 12.0  # seconds
 
 
-def refuse_unknown(door: str, function: Callable[..., Any], unknown: Collection[str]) -> None:
-    """Raise a `TypeError` that names the door and the nearest right word, if there is an unknown keyword.
-
-    Args:
-        door: the public name of the class or function that was called.
-        function: what takes the keywords.
-        unknown: the names of the keywords that it doesn't know.
-    """
-    for name in unknown:
-        from difflib import get_close_matches  # noqa: PLC0415 - for the error alone
-        from inspect import signature  # noqa: PLC0415
-
-        known = [word for word in signature(function).parameters if word not in {"self", "unknown"}]
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
-        raise TypeError(f"{door} got an unexpected argument {name!r}: {hint}")
-
-
 def keys_or_callable(secret: Any) -> tuple[tuple[Key, ...] | None, Callable[[Any], Any] | None]:
     """Return the prepared keys; or `None`, and the callable that chooses the secret for each request."""
-    try:
-        if not callable(secret):
-            return keys_from(secret), None
-        if isinstance(secret, type):
-            raise TypeError(f"secret must be a secret or a callable that returns one, not the class {secret.__name__}")
-        return None, secret
-    finally:
-        del secret  # error reporters store the local variables of each frame
+    if not callable(secret):
+        return keys_from(secret), None
+    if isinstance(secret, type):
+        raise TypeError(f"secret must be a secret or a callable that returns one, not the class {secret.__name__}")
+    return None, secret
 
 
 def check_application(app: object, handler: object, paths: object, protocol: Literal["ASGI", "WSGI"]) -> None:

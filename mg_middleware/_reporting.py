@@ -45,9 +45,7 @@ def log_verdict(verdict: Verdict, client: str, declared: int | None) -> None:
     level = level_of(verdict.outcome)
     if not logger().isEnabledFor(level):
         return
-    method, path, client = (
-        escape(text[: _LONGEST_SHOWN + 1], _LONGEST_SHOWN) for text in (verdict.method, verdict.path, client)
-    )
+    method, path, client = (escape(text, _LONGEST_SHOWN) for text in (verdict.method, verdict.path, client))
     sizes = ""
     if verdict.outcome in _SIZES_MATTER:
         sizes = f" ({verdict.body_size} bytes received, {'no length' if declared is None else declared} declared)"

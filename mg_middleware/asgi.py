@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from logging import DEBUG
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mg_middleware._acknowledgement import acknowledging_send
+from mg_middleware._arguments import forgets_arguments
 from mg_middleware._handler import asgi_receiver, no_application
 from mg_middleware._keys import keys_from
 from mg_middleware._options import (
@@ -18,7 +20,6 @@ from mg_middleware._options import (
     event_classes,
     flag,
     keys_or_callable,
-    refuse_unknown,
     wait_seconds,
 )
 from mg_middleware._paths import GuardedPaths
@@ -30,7 +31,7 @@ from mg_middleware.verdict import ACCEPTED, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-    from typing import Never, TypeAlias
+    from typing import TypeAlias
 
     from mg_middleware._keys import Key, SecretCallable, Secrets
     from mg_middleware.delivery import Delivery
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeetGeekASGIMiddleware"]
 
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_FRAMING = (b"content-length", b"transfer-encoding")
 # How long the names of the three fields are that matter. Most others needn't be lower-cased.
 _LENGTHS_OF_FIELDS = frozenset({len(b"x-mg-signature"), len(b"transfer-encoding")})
 
@@ -66,6 +67,7 @@ class MeetGeekASGIMiddleware:
         app = MeetGeekASGIMiddleware(app, paths="/webhooks/meetgeek")
     """
 
+    @forgets_arguments
     def __init__(
         self,
         app: ASGIApplication | None = None,
@@ -79,7 +81,6 @@ class MeetGeekASGIMiddleware:
         idempotency_store: IdempotencyStore | None = None,
         idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
         on_verdict: Callable[[Verdict], object] | None = None,
-        **unknown: Never,
     ) -> None:
         """Check the options and prepare the keys.
 
@@ -105,31 +106,23 @@ class MeetGeekASGIMiddleware:
                 0 means not at all.
             on_verdict: called with a `Verdict` for each guarded request, as soon as it is decided; may be a coroutine
                 function. Keep it quick, since the request waits for it. What it raises is logged and changes nothing.
-            unknown: any other name raises.
 
         Raises:
             ConfigurationError: no secret is configured, a secret is empty or blank, `paths` or `events` is empty, or an
                 option is out of its range.
             TypeError: an argument has another type or an unknown name, or `app` is a WSGI application.
         """
-        unexpected = list(unknown)
-        del unknown  # the value may be a secret, and error reporters store the local variables of each frame
-        name = type(self).__name__
-        try:
-            refuse_unknown(name, MeetGeekASGIMiddleware.__init__, unexpected)
-            self._keys, self._secret_of = keys_or_callable(secret)
-        finally:
-            del secret
+        self._keys, self._secret_of = keys_or_callable(secret)
         check_application(app, handler, paths, "ASGI")
         self.app: ASGIApplication = no_application if app is None else app
-        handler = callback("handler", handler, door=name, may_be_async=True)
+        handler = callback("handler", handler, door="MeetGeekASGIMiddleware", may_be_async=True)
         self._protected = self.app if handler is None else asgi_receiver(handler)
         self._posts_only = handler is not None
         self._paths = None if paths is None else GuardedPaths(paths)
         self._limit = body_limit(max_body_size)
         self._acknowledge = flag("acknowledge", acknowledge)
         self._events = event_classes(events)
-        self._on_verdict = callback("on_verdict", on_verdict, door=name, may_be_async=True)
+        self._on_verdict = callback("on_verdict", on_verdict, door="MeetGeekASGIMiddleware", may_be_async=True)
         wait = wait_seconds(idempotency_wait)
         self._once_per_meeting = None
         if idempotency_store is not None:
@@ -281,12 +274,13 @@ def _read_fields(scope: Scope) -> tuple[Scope, list[bytes], bytes | None, bool]:
         The scope, with its header and client in lists if they could be read but once; the signatures; the declared
         length; and whether the body's framing says where it ends.
     """
-    headers: Any = scope["headers"]
-    client: Any = scope.get("client")
-    if not (isinstance(headers, (list, tuple)) and (client is None or isinstance(client, (list, tuple)))):
+    if not isinstance(scope["headers"], (list, tuple)):
         scope = scope.copy()
-        scope["headers"] = list(headers)
-        scope["client"] = None if client is None else list(client)
+        scope["headers"] = list(scope["headers"])
+    client: object = scope.get("client")
+    if isinstance(client, Iterator):
+        scope = scope.copy()
+        scope["client"] = list(cast("Iterator[object]", client))
     try:
         return scope, *_find_fields(scope["headers"])
     except TypeError:  # a name and value that can be read but once, as in Falcon's test client

@@ -104,7 +104,7 @@ def delivery_of(request: Any) -> Delivery:
         if isinstance(carrier, Mapping):
             found = _delivery_in(cast("Mapping[str, Any]", carrier))
             if found is None:
-                raise LookupError(_unverified(cast("Mapping[str, Any]", carrier), request))
+                raise LookupError(_unverified(cast("Mapping[str, Any]", carrier)))
             return found
     raise TypeError(
         "delivery_of takes an ASGI scope, a WSGI environ or a request that has one, "
@@ -126,7 +126,7 @@ def _delivery_in(carrier: Mapping[str, Any]) -> Delivery | None:
     return None
 
 
-def _unverified(carrier: Mapping[str, Any], request: object) -> str:
+def _unverified(carrier: Mapping[str, Any]) -> str:
     from mg_middleware._reporting import escape  # noqa: PLC0415 - for the error alone
 
     path = str(carrier.get("path") or f"{carrier.get('SCRIPT_NAME', '')}{carrier.get('PATH_INFO', '')}")
@@ -135,7 +135,7 @@ def _unverified(carrier: Mapping[str, Any], request: object) -> str:
         "MeetGeekASGIMiddleware or MeetGeekWSGIMiddleware, as the server runs it; if you give paths=, name this path, "
         "with the prefix of a router or a mount"
     )
-    if any(kind.__module__.startswith("django.") for kind in type(request).__mro__) or "django" in sys.modules:
+    if "django.core.handlers.base" in sys.modules:
         reasons += (
             ". Django's test clients, live_server and runserver without WSGI_APPLICATION don't run wsgi.py or asgi.py, "
             "so a guard there never sees their requests: decorate the view with mg_middleware.django.meetgeek_webhook "

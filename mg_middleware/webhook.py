@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from mg_middleware._arguments import forgets_arguments
 from mg_middleware._keys import KeyHolder, keys_from
 from mg_middleware._refusals import Refusal
 from mg_middleware._verification import Verification, check_header
@@ -48,11 +49,9 @@ class Webhook(KeyHolder):
 
     __slots__ = ()
 
+    @forgets_arguments
     def __init__(self, secret: Secrets | None = None) -> None:
-        try:
-            super().__init__(keys_from(secret))
-        finally:
-            del secret  # error reporters store the local variables of each frame
+        super().__init__(keys_from(secret))
 
     def sign(self, body: Body) -> str:
         """Compute the value of `X-MG-Signature` for a body, with the first secret.
@@ -103,6 +102,7 @@ class Webhook(KeyHolder):
         return f"<Webhook with {len(self._keys)} {'key' if len(self._keys) == 1 else 'keys'}>"
 
 
+@forgets_arguments
 def sign(secret: Secrets | None, body: Body) -> str:
     """Compute the value of `X-MG-Signature` for a body; see `Webhook.sign`.
 
@@ -119,13 +119,10 @@ def sign(secret: Secrets | None, body: Body) -> str:
         ConfigurationError: the secret is missing, empty or blank.
         TypeError: the secret or the body has another type.
     """
-    try:
-        webhook = Webhook(secret)
-    finally:
-        del secret
-    return webhook.sign(body)
+    return Webhook(secret).sign(body)
 
 
+@forgets_arguments
 def verify(secret: Secrets | None, body: Body, signature: object) -> bool:
     """Say whether a signature is genuine, in constant time.
 
@@ -145,11 +142,7 @@ def verify(secret: Secrets | None, body: Body, signature: object) -> bool:
         TypeError: the secret or the body has another type.
     """
     try:
-        webhook = Webhook(secret)
-    finally:
-        del secret
-    try:
-        webhook.verify(body, _as_bytes(signature))
+        Webhook(secret).verify(body, _as_bytes(signature))
     except VerificationError:
         return False
     return True

@@ -8,6 +8,7 @@ from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware._acknowledgement import acknowledging_answer
+from mg_middleware._arguments import forgets_arguments
 from mg_middleware._handler import close_awaitable, wsgi_receiver
 from mg_middleware._keys import keys_from
 from mg_middleware._options import (
@@ -19,7 +20,6 @@ from mg_middleware._options import (
     event_classes,
     flag,
     keys_or_callable,
-    refuse_unknown,
     wait_seconds,
 )
 from mg_middleware._paths import GuardedPaths
@@ -38,7 +38,6 @@ from mg_middleware.verdict import ACCEPTED, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Never
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
     from mg_middleware._keys import Key, SecretCallable, Secrets
@@ -70,6 +69,7 @@ class MeetGeekWSGIMiddleware:
         app = MeetGeekWSGIMiddleware(app, paths="/webhooks/meetgeek")
     """
 
+    @forgets_arguments
     def __init__(
         self,
         app: WSGIApplication | None = None,
@@ -83,7 +83,6 @@ class MeetGeekWSGIMiddleware:
         idempotency_store: IdempotencyStore | None = None,
         idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
         on_verdict: Callable[[Verdict], object] | None = None,
-        **unknown: Never,
     ) -> None:
         """Check the options and prepare the keys.
 
@@ -108,7 +107,6 @@ class MeetGeekWSGIMiddleware:
                 0 means not at all.
             on_verdict: called with a `Verdict` for each guarded request, as soon as it is decided. Keep it quick, since
                 the request waits for it. What it raises is logged and changes nothing.
-            unknown: any other name raises.
 
         Raises:
             ConfigurationError: no secret is configured, a secret is empty or blank, `paths` or `events` is empty, an
@@ -116,16 +114,10 @@ class MeetGeekWSGIMiddleware:
             TypeError: an argument has another type or an unknown name, `app` is an ASGI application, or `handler` or
                 `on_verdict` is a coroutine function.
         """
-        unexpected = list(unknown)
-        del unknown  # the value may be a secret, and error reporters store the local variables of each frame
-        name = type(self).__name__
-        try:
-            refuse_unknown(name, MeetGeekWSGIMiddleware.__init__, unexpected)
-            self._keys, self._secret_of = keys_or_callable(secret)
-        finally:
-            del secret
+        self._keys, self._secret_of = keys_or_callable(secret)
+        callback("secret", self._secret_of, door="MeetGeekWSGIMiddleware", may_be_async=False)
         check_application(app, handler, paths, "WSGI")
-        handler = callback("handler", handler, door=name, may_be_async=False)
+        handler = callback("handler", handler, door="MeetGeekWSGIMiddleware", may_be_async=False)
         self.app: Any = app  # None only without paths=, and then every request is guarded
         self._protected: Any = app if handler is None else wsgi_receiver(handler)
         self._posts_only = handler is not None
@@ -133,7 +125,7 @@ class MeetGeekWSGIMiddleware:
         self._limit = body_limit(max_body_size)
         self._acknowledge = flag("acknowledge", acknowledge)
         self._events = event_classes(events)
-        self._on_verdict = callback("on_verdict", on_verdict, door=name, may_be_async=False)
+        self._on_verdict = callback("on_verdict", on_verdict, door="MeetGeekWSGIMiddleware", may_be_async=False)
         wait = wait_seconds(idempotency_wait)
         self._once_per_meeting = None
         if idempotency_store is not None:
@@ -242,7 +234,7 @@ class MeetGeekWSGIMiddleware:
             secret = self._secret_of(environ)  # type: ignore[misc] # called only where there is one
             if hasattr(secret, "__await__"):
                 close_awaitable(secret)
-                raise TypeError("the callable given as secret is async, which a WSGI application can't await")
+                raise TypeError("secret returned an awaitable, which MeetGeekWSGIMiddleware can't await")
             return None if secret is None else keys_from(secret)
         except BaseException:
             self._report(environ, Outcome.UNKNOWN_SENDER, None)
@@ -272,7 +264,7 @@ class MeetGeekWSGIMiddleware:
                 result = self._on_verdict(verdict)
                 if hasattr(result, "__await__"):
                     close_awaitable(result)
-                    raise TypeError("on_verdict returned an awaitable, which a WSGI application can't await")
+                    raise TypeError("on_verdict returned an awaitable, which MeetGeekWSGIMiddleware can't await")
             except Exception as error:  # noqa: BLE001 - whatever it is, the decision stands
                 log_callback_failure("on_verdict", error)
 

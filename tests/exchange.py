@@ -117,7 +117,7 @@ class Stream:
         if not self.chunks:
             return b""
         chunk = self.chunks.pop(0)
-        if isinstance(chunk, Exception):
+        if isinstance(chunk, BaseException):
             raise chunk
         if len(chunk) > size:
             self.chunks.insert(0, chunk[size:])

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from cases import FAILED, GENUINE, OTHER_SECRET, SECRET, SUCCEEDED, signature_of, signed
 from exchange import (
+    CLIENT,
     PATH,
     ASGIReceiver,
     Connection,
@@ -29,6 +30,8 @@ from mg_middleware import MeetGeekASGIMiddleware, Outcome, Verdict, delivery_of
 pytestmark = pytest.mark.anyio
 
 DISCONNECT = {"type": "http.disconnect"}
+
+LENGTH = (b"content-length", b"95")
 
 
 class Recorder:
@@ -254,9 +257,13 @@ class TestDisconnect:
             )
         assert connection.sent == []
         assert app.calls == []
-        assert verdicts == [Verdict(Outcome.INCOMPLETE_BODY, None, None, len(arrived), "POST", PATH)]
+        size = len(arrived)
+        assert verdicts == [Verdict(Outcome.INCOMPLETE_BODY, None, None, size, "POST", PATH)]
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-            ("WARNING", f"refused POST {PATH} from 203.0.113.7: incomplete_body")
+            (
+                "WARNING",
+                f"refused POST {PATH} from {CLIENT}: incomplete_body ({size} bytes received, no length declared)",
+            )
         ]
 
     async def test_nothing_is_received_after_a_disconnect(self):
@@ -315,7 +322,7 @@ class TestReading:
         middleware = MeetGeekASGIMiddleware(app, SECRET)
         with pytest.raises(RuntimeError) as raised:
             await middleware(http_scope(signed(SUCCEEDED)), connection.receive, connection.send)
-        assert str(raised.value) == f"unexpected ASGI event {kind!r} while the body is read"
+        assert str(raised.value) == f"unexpected ASGI message {kind!r} while the body is read"
         assert app.calls == []
         assert connection.sent == []
 
@@ -327,10 +334,21 @@ class TestReading:
             )
         assert app.calls == []
 
-    async def test_a_declared_length_may_be_wrong_since_the_server_frames_the_body(self):
+    @pytest.mark.parametrize("length", [5, len(SUCCEEDED) - 1, len(SUCCEEDED) + 1])
+    @pytest.mark.parametrize("pieces", [[SUCCEEDED], [SUCCEEDED[:4], SUCCEEDED[4:]]], ids=["one", "two"])
+    async def test_a_body_that_has_not_its_declared_length_is_refused(self, length, pieces, caplog):
+        scope = http_scope([*signed(SUCCEEDED), (b"Content-Length", b"%d" % length)])
         app = Recorder(echo)
-        scope = http_scope([*signed(SUCCEEDED), (b"Content-Length", b"5")])
-        connection = await handled(MeetGeekASGIMiddleware(app, SECRET), scope, *request_events(SUCCEEDED))
+        with caplog.at_level(logging.WARNING, "mg_middleware"):
+            connection = await handled(MeetGeekASGIMiddleware(app, SECRET), scope, *request_events(*pieces))
+        assert (connection.answer.status, app.calls) == (400, [])
+        assert f"incomplete_body ({len(SUCCEEDED)} bytes received, {length} declared)" in caplog.text
+
+    async def test_beside_a_transfer_coding_a_declared_length_is_void(self):
+        fields = [*signed(SUCCEEDED), (b"content-length", b"5"), (b"Transfer-Encoding", b"chunked")]
+        connection = await handled(
+            MeetGeekASGIMiddleware(Recorder(echo), SECRET), http_scope(fields), *request_events(SUCCEEDED)
+        )
         assert connection.answer.body == SUCCEEDED
 
     @pytest.mark.parametrize("values", [(b"5", b"5"), (b"5", b"6"), (b"", b"5")])
@@ -352,7 +370,7 @@ class TestHeaders:
         ids=["list", "tuple", "pairs that are lists"],
     )
     async def test_the_application_sees_the_same_headers(self, headers_of):
-        headers = headers_of([(b"host", b"receiver.test"), *signed(SUCCEEDED)])
+        headers = headers_of([(b"host", b"receiver.test"), (b"content-length", b"95"), *signed(SUCCEEDED)])
         app = Recorder(echo)
         connection = await handled(
             MeetGeekASGIMiddleware(app, SECRET), http_scope(headers=headers), *request_events(SUCCEEDED)
@@ -364,7 +382,7 @@ class TestHeaders:
         "kind", [iter, lambda fields: (field for field in fields), lambda fields: map(tuple, fields)]
     )
     async def test_headers_that_can_be_read_once_reach_the_application(self, kind):
-        fields = [(b"host", b"receiver.test"), *signed(SUCCEEDED)]
+        fields = [(b"host", b"receiver.test"), (b"content-length", b"95"), *signed(SUCCEEDED)]
         scope = http_scope(headers=kind(fields))
         before = dict(scope)
         app = Recorder(echo)
@@ -383,6 +401,28 @@ class TestHeaders:
         scope = http_scope(headers=iter(signed(SUCCEEDED)))
         await handled(MeetGeekASGIMiddleware(Recorder(), secret), scope, *request_events(SUCCEEDED))
         assert seen == [signed(SUCCEEDED)]
+
+    @pytest.mark.parametrize("outer", [list, iter], ids=["a list", "an iterator"])
+    async def test_pairs_and_a_client_that_can_be_read_once_reach_the_application_whole(self, outer, caplog):
+        # As Falcon's test client has them: the specification promises no more than an iterable.
+        fields = [(b"host", b"receiver.test"), (b"content-length", b"95"), *signed(SUCCEEDED)]
+        scope = http_scope(headers=outer([iter(field) for field in fields]), client=iter(("203.0.113.9", 1)))
+        app = Recorder(echo)
+        with caplog.at_level(logging.DEBUG, "mg_middleware"):
+            connection = await handled(MeetGeekASGIMiddleware(app, SECRET), scope, *request_events(SUCCEEDED))
+        assert connection.answer.body == SUCCEEDED
+        seen = app.calls[0][0]
+        assert [tuple(field) for field in seen["headers"]] == fields
+        assert list(seen["client"]) == ["203.0.113.9", 1]
+        assert "from 203.0.113.9: accepted" in caplog.text
+
+    @pytest.mark.parametrize("fields", [[], [(b"Transfer-Encoding", b"chunked")], [(b"Content-Length", b"")]])
+    async def test_a_body_without_a_declared_length_gets_one(self, fields):
+        app = Recorder(echo)
+        await handled(
+            MeetGeekASGIMiddleware(app, SECRET), http_scope([*fields, *signed(SUCCEEDED)]), *request_events(SUCCEEDED)
+        )
+        assert app.calls[0][0]["headers"] == [*signed(SUCCEEDED), (b"content-length", b"95")]
 
     async def test_headers_of_an_unguarded_request_are_not_read(self):
         headers = iter(signed(SUCCEEDED))
@@ -466,7 +506,9 @@ class TestRefusal:
 
 class TestScope:
     async def test_the_servers_scope_is_not_changed(self):
-        scope = http_scope(signed(SUCCEEDED), state={"pool": object()}, extensions={"x": {}})
+        scope = http_scope(
+            [*signed(SUCCEEDED), (b"content-length", b"95")], state={"pool": object()}, extensions={"x": {}}
+        )
         before = dict(scope)
         headers = list(scope["headers"])
         await handled(MeetGeekASGIMiddleware(Recorder(echo), SECRET), scope, *request_events(SUCCEEDED))
@@ -475,7 +517,9 @@ class TestScope:
         assert scope["headers"] == headers
 
     async def test_the_application_sees_the_same_objects_in_a_copy(self):
-        scope = http_scope(signed(SUCCEEDED), state={"pool": object()}, extensions={"x": {}}, custom=[])
+        scope = http_scope(
+            [*signed(SUCCEEDED), (b"content-length", b"95")], state={"pool": object()}, extensions={"x": {}}, custom=[]
+        )
         app = Recorder(echo)
         await handled(MeetGeekASGIMiddleware(app, SECRET), scope, *request_events(SUCCEEDED))
         seen = app.calls[0][0]
@@ -617,7 +661,7 @@ class TestApplication:
 
     async def test_a_plain_function_that_returns_a_coroutine_is_an_application(self):
         connection = await handled(
-            MeetGeekASGIMiddleware(lambda *connection: echo(*connection), SECRET),  # noqa: PLW0108 - a function of no coroutine
+            MeetGeekASGIMiddleware(lambda *connection: echo(*connection), SECRET),
             http_scope(signed(SUCCEEDED)),
             *request_events(SUCCEEDED),
         )
@@ -838,15 +882,15 @@ def test_the_items_of_a_wide_buffer_are_counted_in_bytes():
 def test_the_body_is_hashed_as_it_arrives(monkeypatch):
     hashed = []
 
-    class Hash:
+    class Mac:
         def update(self, chunk):
             hashed.append(len(chunk))
 
-        def digest(self):
-            return b""
+        def hexdigest(self):
+            return ""
 
     middleware = MeetGeekASGIMiddleware(echo, SECRET)
-    monkeypatch.setattr(middleware._keys, "begin", Hash)  # noqa: SLF001 - to see what is hashed, and when
+    monkeypatch.setattr(middleware._keys[0], "begin", Mac)  # noqa: SLF001 - to see what is hashed, and when
     connection = Connection(*request_events(b"x" * 3, b"y" * 5, b"z" * 7))
     seen = []
 

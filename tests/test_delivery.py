@@ -1,5 +1,6 @@
 """The delivery that the application gets, and how it is found in a request."""
 
+import sys
 from collections import ChainMap
 from types import SimpleNamespace
 
@@ -74,6 +75,13 @@ def test_the_repr_shows_neither_body_nor_signature():
     assert repr(delivery_with()) == "<Delivery of 0 bytes, key_id=None>"
 
 
+UNVERIFIED = (
+    "the request for '{path}' was not verified: no MeetGeek guard saw it. Wrap the application in "
+    "MeetGeekASGIMiddleware or MeetGeekWSGIMiddleware, as the server runs it; if you give paths=, name this path, "
+    "with the prefix of a router or a mount. In a unit test of a handler, use mg_middleware.testing"
+)
+
+
 class MappingRequest(ChainMap):
     """A request like Starlette's: a mapping over its scope."""
 
@@ -101,13 +109,27 @@ class TestDeliveryOf:
         [{}, {"meetgeek.delivery": None}, {"meetgeek.delivery": SimpleNamespace(body=b"forged")}],
         ids=["nothing", "None", "something else"],
     )
-    def test_an_unverified_request_is_a_lookup_error_with_reason_and_remedy(self, request_with, carrier):
+    def test_an_unverified_request_is_a_lookup_error_with_reason_and_remedy(self, request_with, carrier, monkeypatch):
+        monkeypatch.delitem(sys.modules, "django.core.handlers.base", raising=False)
         with pytest.raises(LookupError) as raised:
             delivery_of(request_with(carrier))
-        assert str(raised.value) == (
-            "this request was not verified: no MeetGeek middleware guards its path. Wrap the application in "
-            "MeetGeekASGIMiddleware or MeetGeekWSGIMiddleware, and name this route's path in paths= if you give that"
-        )
+        assert str(raised.value) == UNVERIFIED.format(path="")
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"path": "/mounted/ho\nok"}, {"SCRIPT_NAME": "/mounted", "PATH_INFO": "/ho\nok"}],
+        ids=["scope", "environ"],
+    )
+    def test_the_error_names_the_path_that_was_seen(self, request_with, fields, monkeypatch):
+        monkeypatch.delitem(sys.modules, "django.core.handlers.base", raising=False)
+        with pytest.raises(LookupError) as raised:
+            delivery_of(request_with(fields))
+        assert str(raised.value) == UNVERIFIED.format(path=r"/mounted/ho\\nok")
+
+    def test_where_django_serves_the_error_names_what_goes_past_wsgi_py(self, request_with, monkeypatch):
+        monkeypatch.setitem(sys.modules, "django.core.handlers.base", SimpleNamespace())
+        with pytest.raises(LookupError, match=r"test clients, live_server .* mg_middleware\.django\.meetgeek_webhook"):
+            delivery_of(request_with({}))
 
 
 @pytest.mark.parametrize(

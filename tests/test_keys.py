@@ -12,7 +12,6 @@ from exchange import each
 
 from mg_middleware import ConfigurationError
 from mg_middleware._keys import keys_from
-from mg_middleware._keys import Key
 
 VARIABLE = "MEETGEEK_WEBHOOK_SECRET"
 FILE_VARIABLE = "MEETGEEK_WEBHOOK_SECRET_FILE"
@@ -36,11 +35,10 @@ def secret_file(monkeypatch, tmp_path):
 def signatures_by(secret):
     """What each key makes of the documented body, with its name."""
     found = []
-    keys = keys_from(secret)
-    for key in [keys] if isinstance(keys, Key) else keys.keys:
-        hashed = key.begin()
-        hashed.update(SUCCEEDED)
-        found.append((key.key_id, key.signature(hashed)))
+    for key in keys_from(secret):
+        mac = key.begin()
+        mac.update(SUCCEEDED)
+        found.append((key.key_id, mac.hexdigest()))
     return found
 
 
@@ -58,7 +56,7 @@ FORMS = {
     "list of one": ([FIRST], [(None, FIRST)]),
     "another sequence": (UserList([FIRST, SECOND]), [(None, FIRST), (None, SECOND)]),
     "mapping": ({"a": FIRST, "b": SECOND.encode()}, [("a", FIRST), ("b", SECOND)]),
-    "mapping to sequences": ({"a": [FIRST, SECOND], "b": SECOND}, [("a", FIRST), ("a", SECOND), ("b", SECOND)]),
+    "mapping to sequences": ({"a": [FIRST, SECOND], "b": "third"}, [("a", FIRST), ("a", SECOND), ("b", "third")]),
     "read-only mapping": (MappingProxyType({"a": (FIRST,)}), [("a", FIRST)]),
     "another mapping": (UserDict({"a": FIRST}), [("a", FIRST)]),
     "an empty name": ({"": FIRST}, [("", FIRST)]),
@@ -99,7 +97,7 @@ def test_a_blank_secret_is_refused_wherever_it_stands(blank):
 
 @pytest.mark.parametrize("byte", [byte for byte in range(256) if byte not in b"\0\t\n\r "])
 def test_any_other_byte_is_a_key(byte):
-    assert isinstance(keys_from(bytes([byte]) * 20), Key)
+    assert len(keys_from(bytes([byte]) * 20)) == 1
 
 
 def test_the_key_that_equals_the_empty_one_is_refused():
@@ -110,7 +108,7 @@ def test_the_key_that_equals_the_empty_one_is_refused():
 
 @pytest.mark.parametrize("empty", [[], (), {}], ids=["list", "tuple", "mapping"])
 def test_an_empty_collection_is_refused(empty):
-    with pytest.raises(ConfigurationError, match=r"^no secret is given: the collection of secrets is empty$"):
+    with pytest.raises(ConfigurationError, match=r"^secret is an empty collection$"):
         keys_from(empty)
 
 
@@ -244,7 +242,7 @@ def test_a_folder_in_place_of_the_file_is_refused(secret_file):
 def test_an_impossible_file_name_is_refused(monkeypatch):
     monkeypatch.setattr("mg_middleware._keys.os.environ", {FILE_VARIABLE: "secret\0"})
     with pytest.raises(
-        ConfigurationError, match=rf"^the file named by {FILE_VARIABLE} cannot be read: no such name is poss"
+        ConfigurationError, match=rf"^the file named by {FILE_VARIABLE} cannot be read: invalid file name$"
     ):
         keys_from(None)
 
@@ -257,7 +255,8 @@ def test_an_empty_file_name_is_refused(monkeypatch):
 
 def test_a_file_that_is_no_text_is_refused_without_being_shown(secret_file):
     secret_file.write_bytes(b"whsec_shown_nowhere\xff")
-    with pytest.raises(ConfigurationError, match=rf"^the file named by {FILE_VARIABLE} is not UTF-8 text$") as raised:
+    reason = rf"^the file named by {FILE_VARIABLE} cannot be read: it is not UTF-8 text$"
+    with pytest.raises(ConfigurationError, match=reason) as raised:
         keys_from(None)
     assert raised.value.__context__ is None
     assert "shown_nowhere" not in "".join(traceback.format_exception(raised.value))

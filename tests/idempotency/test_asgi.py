@@ -69,7 +69,7 @@ async def run(application, store, body=None, send=None):
 async def claim_when_free(memory):
     """Wait until a step that goes on by itself has released the key."""
     with anyio.fail_after(5):
-        while isinstance(answer := memory.claim(KEY), InProgress):  # noqa: ASYNC110 - a store tells nobody
+        while isinstance(answer := memory.claim(KEY), InProgress):
             await anyio.sleep(0.005)
     return answer
 
@@ -211,7 +211,7 @@ async def test_a_request_cancelled_while_it_claims_leaves_no_claim_behind(wrap):
     with anyio.move_on_after(0.05):
         await run(application, store)
     with anyio.fail_after(5):
-        while not claiming.is_set():  # noqa: ASYNC110 - it is set in a thread
+        while not claiming.is_set():
             await anyio.sleep(0.005)
     assert isinstance(await claim_when_free(memory), Claimed)
     assert runs == []
