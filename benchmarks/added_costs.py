@@ -18,9 +18,7 @@ COUNT = 50
 SNIPPET = "the documented snippet"
 
 
-def added(  # noqa: PLR0913
-    benchmark, protocol, guard, name, *, app, bare, options, request, path=PATH, at_most=None
-):
+def added(benchmark, protocol, guard, name, *, app, bare, options, request, path=PATH, at_most=None):
     """Measure what guarding adds to a minimal application."""
     with Laboratory(app, protocol) as laboratory:
         guarded = guard(app, SECRET, **options)
@@ -75,9 +73,7 @@ def measure_memory_store(benchmark, protocol, guard, app):
         )
 
 
-def measure_alternative(  # noqa: PLR0913
-    benchmark, protocol, guard, name, *, bare, checked, request=GENUINE, at_least=None
-):
+def measure_alternative(benchmark, protocol, guard, name, *, bare, checked, request=GENUINE, at_least=None):
     """Measure what another way to check signatures adds to an application, beside what the guard adds to it."""
     with Laboratory(bare, protocol) as laboratory, Laboratory(checked, protocol) as checked_laboratory:
         guarded = guard(bare, SECRET)

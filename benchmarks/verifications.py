@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 import time
 
 from gidgethub import sansio
@@ -15,9 +16,8 @@ from stripe import WebhookSignature
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator
 
-from mg_middleware._body import keep
 from mg_middleware._keys import keys_from
-from mg_middleware._verification import parse_signature
+from mg_middleware._verification import Verification, check_header
 
 KEY = SECRET.encode()
 CHUNK = 65_536
@@ -48,13 +48,11 @@ def this_guard(body, *, secrets=1, chunk=None):
     chunks = [body] if chunk is None else [body[start : start + chunk] for start in range(0, len(body), chunk)]
 
     def verify():
-        received = parse_signature(header)
-        hashed = keys.begin()
-        kept = []
+        signature, length = check_header([header], None, math.inf)
+        verification = Verification(keys, signature, length, math.inf)
         for piece in chunks:
-            hashed.update(piece)
-            keep(kept, piece)
-        return keys.matching(hashed, received) is not None
+            verification.update(piece)
+        return verification.finish().key_id is None
 
     return verify
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from mg_middleware._keys import keys_from, secret_from_environment
+from mg_middleware._keys import keys_from
 from mg_middleware._variants import (
     ALGORITHM,
     ALGORITHMS,
@@ -23,9 +22,9 @@ from mg_middleware._variants import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from mg_middleware._keys import Secret, Secrets
+    from mg_middleware._keys import Secrets
 
 _MOST = 12
 # What is hashed at most, in bytes: one change at a time is worth more than combinations. Both keep a body of 64 KiB
@@ -266,23 +265,11 @@ def _distinct(variants: Iterable[tuple[Cause, bytes]], known: Iterable[bytes]) -
 
 
 def _named_secrets(secret: Secrets | None) -> list[tuple[str, bytes]]:
-    """Tell each secret's bytes, and how the texts call it: by its name, its place in a list, or just so."""
-    keys_from(secret)
-    if secret is None:
-        secret = secret_from_environment()
-    if isinstance(secret, Mapping):
-        return [
-            (f"the secret named {name!r}", _as_bytes(one)) for name, secrets in secret.items() for one in _each(secrets)
-        ]
-    several = _each(secret)
-    if len(several) == 1:
-        return [("the secret", _as_bytes(several[0]))]
-    return [(f"secret {place} of {len(several)}", _as_bytes(one)) for place, one in enumerate(several, start=1)]
-
-
-def _each(secrets: Secret | Sequence[Secret]) -> Sequence[Secret]:
-    return [secrets] if isinstance(secrets, str | bytes) else secrets
-
-
-def _as_bytes(secret: Secret) -> bytes:
-    return secret.encode() if isinstance(secret, str) else secret
+    """Return the bytes of each secret, with what the texts call it: its name, or its place among several."""
+    keys = keys_from(secret)
+    return [
+        ("the secret" if len(keys) == 1 else f"secret {place} of {len(keys)}", key.reveal())
+        if key.key_id is None
+        else (f"the secret named {key.key_id!r}", key.reveal())
+        for place, key in enumerate(keys, start=1)
+    ]

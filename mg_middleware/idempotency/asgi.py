@@ -202,12 +202,12 @@ class ClaimedApplication:
         self._app = app
         self._claim = claim
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as every server types them
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the application (ASGI specification, "Applications")."""
         claim = self._claim
         successful = False
 
-        async def ending_send(message: Any) -> None:  # noqa: ANN401 - as every framework types it
+        async def ending_send(message: Any) -> None:
             nonlocal successful
             kind = message["type"]
             if kind == "http.response.start":

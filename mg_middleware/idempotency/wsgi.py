@@ -174,7 +174,7 @@ class ClaimedApplication:
         def noting_start_response(
             status: str,
             headers: list[tuple[str, str]],
-            *exc_info: Any,  # noqa: ANN401 - handed on as it is
+            *exc_info: Any,
         ) -> Callable[[bytes], object]:
             nonlocal successful
             successful = status.startswith("2")  # the last one counts: an error may replace the first

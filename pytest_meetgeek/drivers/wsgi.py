@@ -48,7 +48,7 @@ def send_wsgi(app: WsgiApplication, request: WebhookRequest, path: str) -> Respo
             if close is not None:
                 close()
         if not started:
-            raise RuntimeError("the app returned without calling start_response")  # noqa: TRY301  # handled like what it raises
+            raise RuntimeError("the app returned without calling start_response")  # handled like what it raises
     except Exception as error:  # noqa: BLE001  # a server turns whatever an app raises into a 500
         return Response(500, (), b"Internal Server Error", error, time.perf_counter() - began)
     status, headers = started[0]

@@ -83,7 +83,7 @@ class Framework:
         if name in STARTED_BY_LIFESPAN:
             _LIFESPANS.extend(runner.run(_start(application)) for application in (self.bare, self.guarded))
 
-    def ask(  # noqa: PLR0913
+    def ask(
         self,
         path,
         *,

@@ -30,7 +30,7 @@ from once_per_meeting import (
 )
 
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore, delivery_of
-from mg_middleware._verification import Key
+from mg_middleware._keys import Key
 from mg_middleware.delivery import Delivery
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 from mg_middleware.idempotency.asgi import OncePerMeeting

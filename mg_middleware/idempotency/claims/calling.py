@@ -92,7 +92,7 @@ class StoreCalls:
         store: the store.
     """
 
-    def __init__(self, store: Any) -> None:  # noqa: ANN401 - any store
+    def __init__(self, store: Any) -> None:
         self._store = store
         self.name: str = type(store).__name__
 
@@ -142,7 +142,7 @@ class AsynchronousStoreCalls:
         store: the store.
     """
 
-    def __init__(self, store: Any) -> None:  # noqa: ANN401 - any store
+    def __init__(self, store: Any) -> None:
         self._store = store
         self.name: str = type(store).__name__
 

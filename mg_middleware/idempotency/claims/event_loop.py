@@ -178,7 +178,7 @@ class EventLoopRenewing:
         if await self._renew(claim, end):
             self._schedule(claim, end)
 
-    async def _renew_on_trio(self, trio: Any, claim: HeldClaim, end: float) -> None:  # noqa: ANN401 - a module
+    async def _renew_on_trio(self, trio: Any, claim: HeldClaim, end: float) -> None:
         with claim.renewal:
             while True:
                 await trio.sleep(self._interval)
@@ -209,7 +209,7 @@ async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def running_trio() -> Any:  # noqa: ANN401 - a module that need not be installed
+def running_trio() -> Any:
     """Return the module trio if it runs the current task; it then has been imported."""
     trio: Any = sys.modules.get("trio")
     return trio if trio is not None and trio.lowlevel.in_trio_task() else None

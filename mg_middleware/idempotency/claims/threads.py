@@ -42,7 +42,7 @@ class StepThreads:
         self._threads = 0
         _all_threads.add(self)
 
-    def submit(self, function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:  # noqa: ANN401
+    def submit(self, function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
         """Run a function in a thread, in a copy of this context.
 
         Args:

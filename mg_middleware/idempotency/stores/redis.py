@@ -191,7 +191,7 @@ class RedisStore:
         if self._is_ours:
             self._client.close()
 
-    def _run(self, script: Any, key: str, *arguments: Any) -> Any:  # noqa: ANN401 - with redis.asyncio, an awaitable
+    def _run(self, script: Any, key: str, *arguments: Any) -> Any:
         """Run a script, and once more on new connections if the server has become a replica.
 
         After a failover the same address may lead to another server, but the pool would keep its connections for ever.
@@ -207,7 +207,7 @@ class RedisStore:
         self._client.connection_pool.disconnect(inuse_connections=False)
         return script(keys=keys, args=arguments)
 
-    async def _run_later(self, script: Any, keys: list[str], arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    async def _run_later(self, script: Any, keys: list[str], arguments: tuple[Any, ...]) -> Any:
         self._loop.check()
         try:
             return await script(keys=keys, args=arguments)
@@ -223,7 +223,7 @@ def _is_replica(error: Exception) -> bool:
     return type(error).__name__ == "ReadOnlyError" or "READONLY" in str(error)
 
 
-def _place_of(client: Any, prefix: str) -> Hashable:  # noqa: ANN401 - any client of redis-py
+def _place_of(client: Any, prefix: str) -> Hashable:
     pool = getattr(client, "connection_pool", None)
     if pool is None:
         return "Redis", prefix, id(client)
