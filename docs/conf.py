@@ -6,6 +6,10 @@ import re
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -48,7 +52,21 @@ def _show_examples_as_code(*arguments: object) -> None:
     lines[:] = [part for line in lines for part in (("Example::", "") if line == "Example:" else (line,))]
 
 
+class IndexNumbers(SphinxTransform):
+    """Put the numbers in headings into the index: the search finds them there, and skips those in the text."""
+
+    default_priority = 800  # before the domains read the document
+
+    def apply(self, **_options: object) -> None:
+        """Add an entry for each number of three digits in a heading."""
+        for section in list(self.document.findall(nodes.section)):
+            numbers = re.findall(r"\b\d{3}\b", section[0].astext())
+            entries = [("single", number, section["ids"][0], "", None) for number in numbers]
+            section.insert(1, addnodes.index(entries=entries))
+
+
 def setup(app: Sphinx) -> None:
-    """Connect what stands above."""
+    """Connect the functions above."""
+    app.add_transform(IndexNumbers)
     app.connect("source-read", _leave_out_checks)
     app.connect("autodoc-process-docstring", _show_examples_as_code, priority=100)  # before napoleon
