@@ -65,6 +65,7 @@ class CheckContext:
         unset_secret: Starts the app without its secret, if that is possible.
         strict: Whether checks of level SHOULD fail.
         command: Counts what was processed at a URL, in place of the spy.
+        one_thread: Why all requests have to be sent from one thread; empty if they do not.
         secret_variable: The environment variable that holds the secret, for texts; None if there is none.
     """
 
@@ -76,6 +77,7 @@ class CheckContext:
     strict: bool = False
     command: Counter | None = None
     secret_variable: str | None = None
+    one_thread: str = ""
     slowest: float = field(default=0.0, init=False)
     unproven: bool = field(default=False, init=False)
     usual_success: int = field(default=ACKNOWLEDGED, init=False)

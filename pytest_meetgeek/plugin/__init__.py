@@ -135,6 +135,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         check_targets(session.config)
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what the run will do to the world, before it does."""
+    if not config.getoption("meetgeek_app") or hasattr(config, "workerinput"):
+        return []
+    from pytest_meetgeek.plugin.settings import warnings_before
+
+    return warnings_before(config)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once for each check, for each forgery, or for each recording."""
     if "meetgeek_check" in metafunc.fixturenames:
@@ -344,5 +353,10 @@ def meetgeek_check(
 ) -> Iterator[Callable[[], None]]:
     """One check of the conformance suite; a test that calls it runs once for each check."""
     from pytest_meetgeek.plugin.conformance import offer_check
+    from pytest_meetgeek.plugin.settings import django_database
+
+    database = django_database(request.config, meetgeek_receiver)
+    if database is not None:
+        request.getfixturevalue(database)
 
     yield from offer_check(_item_of(request), request.param, meetgeek, meetgeek_spy, meetgeek_receiver, meetgeek_host)

@@ -43,6 +43,7 @@ _NAMED = {
 # The fields of a result that travel as they are, and all that travels of it.
 _TEXTS = ("reason", "sent", "required", "received", "note", "why")
 _RESULT_PROPERTIES = {f"meetgeek.{name}" for name in (*_TEXTS, "seconds", "unproven", "tested")}
+_ONE_THREAD = "one thread only: no other one sees the database of a Django test; run it at a URL for this"
 _MEMORIES = pytest.StashKey[dict[str, Memory]]()
 
 
@@ -250,6 +251,7 @@ def offer_check(
                 memory,
                 _unset_secret(config, receiver, host),
                 strict=settings.is_strict(config),
+                one_thread=_ONE_THREAD if settings.django_database(config, receiver) == "db" else "",
                 secret_variable=config.getoption("meetgeek_secret_env"),
                 command=settings.command_counter(config) if receiver.interface == "url" else None,
             )

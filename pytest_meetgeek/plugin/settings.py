@@ -30,6 +30,9 @@ NO_APP = (
 )
 
 
+# How many genuine events a run of the whole suite sends to a URL, rounded up; a test counts them.
+GENUINE_EVENTS = 300
+
 _APPS = pytest.StashKey[dict[str, object]]()
 
 
@@ -222,6 +225,45 @@ def _load_once(config: pytest.Config, target: str) -> object:
     if target not in apps:
         apps[target] = load(target)
     return apps[target]
+
+
+def warnings_before(config: pytest.Config) -> list[str]:
+    """Say what the bundled suite will do to the world: which events are processed, which database is written.
+
+    Args:
+        config: The run.
+    """
+    app = option(config, "meetgeek_app")
+    if _is_url(app):
+        return [f"MeetGeek: up to {GENUINE_EVENTS} genuine events will be sent to {app}, and processed there"]
+    names = _django_databases()
+    if names and not config.pluginmanager.hasplugin("django"):
+        where = f"Django's own database ({', '.join(names)})"
+        return [f"MeetGeek: what the app writes goes to {where}: install pytest-django for a test database"]
+    return []
+
+
+def django_database(config: pytest.Config, receiver: Receiver) -> str | None:
+    """Choose the fixture of pytest-django that lets the app use the test database; None if there is no need of one.
+
+    An ASGI app runs in another thread than the test, where the transaction of the fixture `db` does not reach.
+
+    Args:
+        config: The run.
+        receiver: The receiver.
+    """
+    if receiver.interface == "url" or not config.pluginmanager.hasplugin("django") or not _django_databases():
+        return None
+    return "transactional_db" if receiver.interface == "asgi" else "db"
+
+
+def _django_databases() -> list[str]:
+    """The names of the databases of the Django project that is set up in this process."""
+    configuration: Any = sys.modules.get("django.conf")
+    if configuration is None or not configuration.settings.configured:
+        return []
+    databases: dict[str, dict[str, Any]] = configuration.settings.DATABASES
+    return [str(database["NAME"]) for database in databases.values() if database.get("NAME")]
 
 
 def describe_target(config: pytest.Config, receiver: Receiver, spy: Spy) -> str:

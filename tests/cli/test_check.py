@@ -34,10 +34,10 @@ def test_a_guarded_application_passes(process, folder, environment):
 
 
 def test_a_receiver_that_lets_all_through_does_not(process, environment, folder):
-    ended = process("check", "shop:unguarded", "--report", "report.json", "--", "-k", "sig.missing", env=environment)
+    ended = process("check", "shop:unguarded", "--report", "report.json", "--", "-k", "rej.status", env=environment)
     assert ended.status == 1
     (found,) = json.loads((folder / "report.json").read_text())
-    assert found["id"] == "sig.missing"
+    assert (found["id"], found["outcome"]) == ("rej.status", "failed")
 
 
 def test_a_receiver_at_a_url_passes(process, receiver, environment):
@@ -99,15 +99,23 @@ def test_all_options_are_handed_on(command, monkeypatch, folder):
     (folder / "secret").write_text("another")
     options = ["--path", "/hook", "--handler", "shop:app", "--strict", "--interface", "asgi", "--report", "report.json"]
     hosts = ["--allow-host", "one.example", "--allow-host", "two.example"]
+    options += ["--host", "shop.example", "--timeout", "2", "--seed", "7"]
+    options += ["--count", "wc -l done", "--break", "touch broken", "--heal", "rm broken"]
     command("check", "shop:app", *options, *hosts, "--secret-file", "secret", "--", "-x", "-k", "sig")
     ((words, environment),) = called
     assert words == [
-        *(sys.executable, "-m", "pytest"),
+        *(sys.executable, "-m", "pytest", "-o", "addopts="),
         "--meetgeek-app=shop:app",
         "--meetgeek-secret-env=MEETGEEK_WEBHOOK_SECRET",
         "--meetgeek-path=/hook",
+        "--meetgeek-host=shop.example",
         "--meetgeek-handler=shop:app",
         "--meetgeek-interface=asgi",
+        "--meetgeek-timeout=2.0",
+        "--meetgeek-count=wc -l done",
+        "--meetgeek-break=touch broken",
+        "--meetgeek-heal=rm broken",
+        "--meetgeek-seed=7",
         "--meetgeek-report=report.json",
         "--meetgeek-allow-host=one.example",
         "--meetgeek-allow-host=two.example",
@@ -115,6 +123,40 @@ def test_all_options_are_handed_on(command, monkeypatch, folder):
         *("-x", "-k", "sig"),
     ]
     assert environment["MEETGEEK_WEBHOOK_SECRET"] == "another"
+
+
+def test_the_secret_can_be_in_another_variable(command, monkeypatch):
+    called = []
+    monkeypatch.setattr("subprocess.call", lambda words, *, env: called.append((words, env)) or 0)
+    monkeypatch.setenv("SHOP_SECRET", "of the shop")
+    command("check", "shop:app", "--secret-env", "SHOP_SECRET")
+    ((words, environment),) = called
+    assert "--meetgeek-secret-env=SHOP_SECRET" in words
+    assert "--meetgeek-path=/" in words
+    assert environment["SHOP_SECRET"] == "of the shop"
+
+
+def test_a_variable_without_a_secret_is_refused(command, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", " ")
+    ended = command("check", "shop:app", "--secret-env", "SHOP_SECRET")
+    assert ended.status == 2
+    assert "--secret-env: the environment variable SHOP_SECRET is not set, or empty" in ended.err
+
+
+def test_the_user_s_addopts_are_not_used(process, environment, folder):
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\nmeetgeek_path = /elsewhere\n")
+    environment = {**environment, "PYTEST_ADDOPTS": "--no-such-option-either"}
+    ended = process("check", guarded(folder), "--path", "/hook", "--", "-k", "ack.status", env=environment)
+    assert ended.status == 0, ended.out + ended.err
+
+
+def test_the_target_wins_over_fixtures(process, environment, folder):
+    (folder / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef meetgeek_app(): raise RuntimeError('not what was named')\n"
+    )
+    ended = process("check", guarded(folder), "--path", "/hook", "--", "-k", "ack.status", env=environment)
+    assert ended.status == 0, ended.out
+    assert "tested: guarded:app, path /hook" in ended.out
 
 
 def test_ctrl_c_ends_it_and_the_suite(folder, environment):

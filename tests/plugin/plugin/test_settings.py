@@ -321,3 +321,49 @@ def test_a_pasted_node_id_runs_one_check(pytester, run):
 def test_another_suite_is_the_user_s(pytester, run):
     pytester.mkpydir("pytest_meetgeek").joinpath("suite.py").write_text("def test_mine(): pass")
     run("pytest_meetgeek/suite.py", "--import-mode=importlib").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--meetgeek-break=false"], "--meetgeek-break needs --meetgeek-count, too"),
+        (["--meetgeek-break=false", "--meetgeek-count=echo 1"], "--meetgeek-break needs --meetgeek-heal, too"),
+        (["--meetgeek-heal=false", "--meetgeek-count=echo 1"], "--meetgeek-heal needs --meetgeek-break, too"),
+        (["--meetgeek-count=echo none"], "--meetgeek-count: 'echo none' printed no number, but 'none'"),
+        (["--meetgeek-count=exit 4"], "--meetgeek-count: 'exit 4' ended with status 4: nothing"),
+    ],
+)
+def test_a_command_that_cannot_count_stops_the_run(arguments, message, run):
+    result = run("--meetgeek-app=http://127.0.0.1:1/", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_a_command_that_fails_later_fails_the_check(run, tmp_path):
+    count = f"echo x >> {tmp_path}/n; test $(wc -l < {tmp_path}/n) -lt 4 && echo 1"
+    result = run("--meetgeek-app=http://127.0.0.1:1/", f"--meetgeek-count={count}", "-k", "rep.processed")
+    result.assert_outcomes(failed=1, deselected=TOTAL - 1)
+    result.stdout.fnmatch_lines(["--meetgeek-count: 'echo x >> * && echo 1' ended with status 1: nothing"])
+
+
+def test_the_run_says_first_what_it_does_at_a_url(run):
+    result = run("--meetgeek-app=http://127.0.0.1:1/hook", "-k", "ack.status")
+    result.stdout.fnmatch_lines(
+        ["MeetGeek: up to 300 genuine events will be sent to http://127.0.0.1:1/hook, and processed there"]
+    )
+
+
+@pytest.mark.parametrize("setting", ["--meetgeek-host=shop.example", "-omeetgeek_host=shop.example"])
+def test_the_host_is_sent(setting, pytester, run):
+    pytester.makepyfile(
+        host_shop="""
+        import plugin_shop
+
+        def app(environ, start_response):
+            if environ["HTTP_HOST"] != "shop.example":
+                start_response("400 Bad Request", [])
+                return [b""]
+            return plugin_shop.wsgi_app(environ, start_response)
+        """
+    )
+    run("--meetgeek-app=host_shop:app", setting, "-kraw").assert_outcomes(passed=5, skipped=1, deselected=TOTAL - 6)
