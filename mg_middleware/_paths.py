@@ -12,7 +12,6 @@ skipped.
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -144,14 +143,13 @@ def virtual_roots_of(headers: Iterable[Any]) -> tuple[str, ...]:
     Not for WSGI, where it is one string of the environ. A gateway from ASGI to WSGI makes one of "-" and "_" in names,
     and joins two fields by a comma (or keeps one of them): each is among the values.
 
-    Nothing but Pyramid reads the field. As long as it isn't loaded, nothing is looked for: looking takes about as long
-    as everything else that the guard does for a request elsewhere. Fields that can be read only once are left to the
-    application. No server makes them, but test clients do.
+    Nothing but Pyramid reads the field. Fields that can be read only once are left to the application. No server makes
+    them, but test clients do.
 
     Args:
         headers: The fields, as pairs of bytes.
     """
-    if "pyramid" not in sys.modules or iter(headers) is headers:
+    if iter(headers) is headers:
         return ()
     pairs = [pair for pair in headers if isinstance(pair, (list, tuple))]
     values = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import partial
 from logging import DEBUG
@@ -22,7 +23,7 @@ from mg_middleware._options import (
     keys_or_callable,
     wait_seconds,
 )
-from mg_middleware._paths import GuardedPaths
+from mg_middleware._paths import GuardedPaths, virtual_roots_of
 from mg_middleware._refusals import IGNORED, METHOD_NOT_ALLOWED, UNKNOWN_SENDER, Refusal
 from mg_middleware._reporting import level_of, log_callback_failure, log_verdict, logger
 from mg_middleware._verification import Verification, check_header
@@ -264,6 +265,9 @@ class _ClientLeftError(Exception):
 
 
 def _is_guarded(scope: Scope, paths: GuardedPaths) -> bool:
+    if "pyramid" in sys.modules:  # nothing else reads virtual roots, and to look for them would double the time
+        virtual_roots = virtual_roots_of(scope.get("headers", ()))
+        return paths.includes(scope["path"], scope.get("root_path", ""), virtual_roots)
     return paths.includes(scope["path"], scope.get("root_path", ""))
 
 

@@ -270,11 +270,10 @@ class MeetGeekWSGIMiddleware:
 
 
 def _is_guarded(environ: WSGIEnvironment, paths: GuardedPaths) -> bool:
-    path: str = environ.get("PATH_INFO", "")
-    if paths.includes(path, environ.get("SCRIPT_NAME", "")):
-        return True
-    # Pyramid's traversal puts this header before the path, whoever sent it.
-    return "HTTP_X_VHM_ROOT" in environ and paths.includes(environ["HTTP_X_VHM_ROOT"] + path, "")
+    virtual_root = environ.get("HTTP_X_VHM_ROOT")
+    return paths.includes(
+        environ.get("PATH_INFO", ""), environ.get("SCRIPT_NAME", ""), (virtual_root,) if virtual_root else ()
+    )
 
 
 def _read_body(stream: InputStream, verification: Verification, end: float) -> Refusal | None:

@@ -1,5 +1,6 @@
 """Which requests are guarded: every spelling of a guarded path, and no plain path that stands elsewhere."""
 
+import asyncio
 import string
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mg_middleware import MeetGeekASGIMiddleware
 from mg_middleware._paths import GuardedPaths, virtual_roots_of
 from mg_middleware.errors import ConfigurationError
 
@@ -258,12 +260,6 @@ def test_a_path_elsewhere_is_not_guarded_under_a_virtual_root(path, mount, roots
     assert GuardedPaths(WEBHOOK).includes(path, mount, tuple(roots)) is False
 
 
-@pytest.fixture
-def pyramid(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyramid", ModuleType("pyramid"))
-
-
-@pytest.mark.usefixtures("pyramid")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -280,13 +276,11 @@ def test_a_virtual_root_is_found_among_header_fields(headers):
     assert virtual_roots_of(headers) == ("/webhooks",)
 
 
-@pytest.mark.usefixtures("pyramid")
 def test_two_virtual_roots_are_given_as_a_gateway_joins_them_and_each_by_itself():
     headers = [(b"x-vhm-root", b"/x"), (b"host", b"h"), (b"x_vhm_root", b"/../caf\xe9")]
     assert virtual_roots_of(headers) == ("/x,/../caf\xe9", "/x", "/../caf\xe9")
 
 
-@pytest.mark.usefixtures("pyramid")
 @pytest.mark.parametrize(
     "headers",
     [[], [(b"host", b"h"), (b"user-agent", b"x-vhm-root"), (b"x-vhm-roots", b"/x"), (b"x.vhm-root", b"/x")]],
@@ -295,12 +289,6 @@ def test_no_virtual_root_is_found_where_none_is(headers):
     assert virtual_roots_of(headers) == ()
 
 
-def test_no_virtual_root_is_looked_for_if_nothing_is_loaded_that_reads_it(monkeypatch):
-    monkeypatch.delitem(sys.modules, "pyramid", raising=False)
-    assert virtual_roots_of([(b"x-vhm-root", b"/webhooks")]) == ()
-
-
-@pytest.mark.usefixtures("pyramid")
 def test_looking_for_a_virtual_root_consumes_nothing():
     pairs = [(b"host", b"h"), (b"x-vhm-root", b"/webhooks")]
     once = iter(pairs)
@@ -533,3 +521,46 @@ def test_a_path_that_may_be_given_is_guarded_as_it_is_given(path):
         return
     for spelling in (path, f"/{path}", unquote(path), f"//{unquote(path)}"):
         assert guarded.includes(spelling, "")
+
+
+def run_guarded(scope):
+    """The scopes that the application sees."""
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope)
+
+    async def send(message):
+        assert message.get("status", 401) == 401
+
+    asyncio.run(MeetGeekASGIMiddleware(app, "a secret", paths=WEBHOOK)({"type": "http", **scope}, None, send))
+    return seen
+
+
+@pytest.mark.parametrize(("is_loaded", "runs"), [(True, 0), (False, 1)])
+def test_a_virtual_root_leads_to_the_path_if_the_only_reader_is_loaded(monkeypatch, is_loaded, runs):
+    monkeypatch.delitem(sys.modules, "pyramid", raising=False)
+    if is_loaded:
+        monkeypatch.setitem(sys.modules, "pyramid", ModuleType("pyramid"))
+    scope = {"method": "POST", "path": "/meetgeek", "headers": [(b"x-vhm-root", b"/webhooks")]}
+    assert len(run_guarded(scope)) == runs
+
+
+@pytest.mark.parametrize("once", [iter, list], ids=["fields", "pairs"])
+def test_header_fields_of_a_request_elsewhere_are_not_consumed(monkeypatch, once):
+    monkeypatch.setitem(sys.modules, "pyramid", ModuleType("pyramid"))
+    pairs = [(b"host", b"h"), (b"x-mg-signature", b"0" * 64)]
+    [seen] = run_guarded({"method": "POST", "path": "/elsewhere", "headers": once(list(map(iter, pairs)))})
+    assert [tuple(pair) for pair in seen["headers"]] == pairs
+
+
+def test_the_scope_of_a_request_elsewhere_is_not_copied(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyramid", ModuleType("pyramid"))
+    scope = {"type": "http", "method": "POST", "path": "/elsewhere", "headers": [(b"x-vhm-root", b"/site")]}
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope)
+
+    asyncio.run(MeetGeekASGIMiddleware(app, "a secret", paths=WEBHOOK)(scope, None, None))
+    assert seen[0] is scope

@@ -31,6 +31,7 @@ ENDINGS = """
 """
 MOUNTS = "/ /api /api/ /v /webhooks /webhooks/ /WEBHOOKS /webhooks/meetgeek"
 METHODS = "POST post Post GET"
+VIRTUAL_ROOT_FIELDS = "x-vhm-root x_vhm_root x-vhm_root X-Vhm-Root"
 LOOKALIKES = {"s": "\u017f", "k": "\u212a", "i": "\u0131"}
 # What may stand for a character, or beside it.
 MUTATIONS = [
@@ -50,7 +51,7 @@ MUTATIONS = [
 @st.composite
 def requests(draw):
     """Draw a path, percent-encoded as on the wire, a root path that may stand in it, a method, and header fields."""
-    parts = ["beginning", "separator", "ending", "mount", "character"]
+    parts = ["beginning", "separator", "ending", "mount", "character", "virtual root"]
     odd = draw(st.sets(st.sampled_from(parts), max_size=3))
 
     def draw_part(name, oddities, plain):
@@ -61,9 +62,17 @@ def requests(draw):
     path = f"{beginning}webhooks{separator}meetgeek{draw_part('ending', ENDINGS, '')}"
     mount = draw_part("mount", MOUNTS, "")
     before = draw(st.sampled_from(["", "", "http://h", "/x"]))
-    at = draw(st.integers(0, len(path)))
+    anywhere = st.integers(0, len(path))
+    at = draw(anywhere)
     path = draw(st.sampled_from([path, path.removeprefix(mount), before + mount + path, path[:at] + mount + path[at:]]))
     headers = []
+    if "virtual root" in odd:
+        # Some of the path is in the field instead, or in two of them.
+        begin, middle, end = sorted(draw(st.tuples(anywhere, anywhere, anywhere)))
+        name = draw(st.sampled_from(VIRTUAL_ROOT_FIELDS.split()))
+        values = draw(st.sampled_from([[path[begin:end]], [path[begin:middle], path[middle:end]]]))
+        headers = [(name, unquote_to_bytes(value).decode("latin-1")) for value in values]
+        path = path[:begin] + path[end:]
     for mutate in draw(st.lists(st.sampled_from(MUTATIONS), min_size=1, max_size=2)) if "character" in odd else []:
         at = draw(st.integers(0, max(len(path) - 1, 0)))
         path = path[:at] + "".join(map(mutate, path[at : at + 1])) + path[at + 1 :]
@@ -110,24 +119,46 @@ def test_the_same_requests_find_the_way_round_a_guard_that_compares_strings(fram
     )
 
 
+ROOT = "x-vhm-root"
 # Ways that each lead one router to the handler: the framework, the path as a server decodes it, the root path, fields.
 WAYS = [
     ("blacksheep-asgi", "/WEBHOOKS/meetgeek/", "", []),
     ("blacksheep-with-a-mount-asgi", "/WEBHOOKS/meetgeek", "", []),
     ("bottle-wsgi", "/web\xffhooks/meetgeek", "", []),
+    ("connexion-on-Flask-asgi", "/api/webhooks/meetgeek", "/api", []),
     ("connexion-on-Starlette-asgi", "/api/webhooks/meetgeek", "/api", []),
     ("django-asgi", "/WEBHOOKS/meetgeek/", "", []),
     ("falcon-wsgi", "//webhooks/meetgeek/", "", []),
     ("flask-wsgi", "///webhooks/meetgeek/", "", []),
     ("litestar-asgi", "/webhooks//meetgeek//", "", []),
     ("litestar_mounting-falcon-asgi", "/webhooksmeetgeek", "", []),
+    ("litestar_mounting-flask-asgi", "/webhooksmeetgeek", "", []),
     ("litestar_mounting-litestar-asgi", "/webhooksmeetgeek", "", []),
     ("litestar_mounting-litestar-asgi", "/v/webhooks-x/vmeetgeek", "/v", []),
     ("litestar_mounting-litestar-asgi", "/webhooks-x/meetgeek", "/", []),
+    ("litestar_mounting-pyramid-asgi", "/webhooks./meetgeek", "", []),
+    ("litestar_mounting-pyramid-asgi", "/webhooks@@meetgeek", "", []),
+    ("litestar_mounting-pyramid-asgi", "/webhooks-x/../meetgeek", "", []),
+    ("litestar_mounting-pyramid-asgi", "/webhooks", "", [(ROOT, "meetgeek")]),
+    ("litestar_mounting-pyramid-asgi", "/webhooks", "", [(ROOT, "x/../meetgeek")]),
     ("litestar_mounting-quart-asgi", "/webhooksmeetgeek", "", []),
     ("litestar_mounting-quart-asgi", "/webhooksx:meetgeek", "", []),
     ("pyramid-by-route-and-traversal-wsgi", "/webhooks/meetgeek\n", "", []),
+    ("pyramid-by-route-and-traversal-wsgi", "/meetgeek", "", [(ROOT, "/webhooks")]),
+    ("pyramid-by-route-and-traversal-wsgi", "/meetgeek", "/api", [(ROOT, "/webhooks")]),
+    ("pyramid-by-route-and-traversal-wsgi", "geek", "/api", [(ROOT, "/webhooks/meet")]),
+    ("pyramid-by-route-and-traversal-wsgi", "/x", "", [(ROOT, "/webhooks/@@meetgeek")]),
+    ("pyramid-by-route-and-traversal-wsgi", "/meetgeek", "", [(ROOT, "/x"), (ROOT, "/../webhooks")]),
     ("pyramid-hybrid-wsgi", "/webhooksmeetgeek", "", []),
+    ("pyramid-hybrid-wsgi", "/webhooks/", "", [(ROOT, "meetgeek")]),
+    ("pyramid-hybrid-wsgi", "/webhooks/x", "", [(ROOT, "/meetgeek")]),
+    ("pyramid-traverse-option-wsgi", "/webhooks/", "/api", [(ROOT, "/meetgeek")]),
+    ("pyramid-under-a2wsgi-asgi", "/meetgeek", "", [(ROOT, "/webhooks")]),
+    ("pyramid-under-a2wsgi-asgi", "/meetgeek", "", [("x_vhm_root", "/webhooks")]),
+    ("pyramid-under-a2wsgi-asgi", "/api/meetgeek", "/api", [("X-VHM_Root", "/webhooks")]),
+    ("pyramid-under-a2wsgi-asgi", "/meetgeek", "", [(ROOT, "/x"), ("x_vhm_root", "/../webhooks")]),
+    ("pyramid-under-asgiref-asgi", "/meetgeek", "", [(ROOT, "/webhooks")]),
+    ("pyramid-under-asgiref-asgi", "/meetgeek", "", [(ROOT, "/x"), ("x_vhm_root", "/../webhooks")]),
     ("quart-asgi", "http://h/webhooks/meetgeek", "", []),
     ("rest_framework-with-a-router-asgi", "/webhooks/meetgeek.json", "", []),
     ("rest_framework-with-a-router-wsgi", "/webhooks/meetgeek.json/", "", []),
