@@ -94,15 +94,17 @@ class Verification:
 
     Attributes:
         chunks: the bytes that have arrived, in pieces.
+        keys: the keys of which any may match.
+        signature: the received signature.
         size: how many bytes have arrived.
     """
 
-    __slots__ = ("_keys", "_length", "_limit", "_macs", "_signature", "chunks", "size")
+    __slots__ = ("_length", "_limit", "_macs", "chunks", "keys", "signature", "size")
 
     def __init__(self, keys: tuple[Key, ...], signature: bytes, length: int | None, limit: float) -> None:
-        self._keys = keys
+        self.keys: tuple[Key, ...] = keys
         self._macs = [key.begin() for key in keys]
-        self._signature = signature
+        self.signature: bytes = signature
         self._length = length
         self._limit = limit
         self.chunks: list[bytes] = []
@@ -141,7 +143,7 @@ class Verification:
         """Decide, once the whole body has arrived."""
         if self._length is not None and self.size < self._length:
             return INCOMPLETE_BODY
-        key = matching_key(self._keys, self._macs, self._signature)
+        key = matching_key(self.keys, self._macs, self.signature)
         if key is None:
             return SIGNATURE_MISMATCH
-        return Delivery(self.chunks, self._signature, key.key_id, key.fingerprint)
+        return Delivery(self.chunks, self.signature, key.key_id, key.fingerprint)

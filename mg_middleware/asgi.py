@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mg_middleware._acknowledgement import acknowledging_send
 from mg_middleware._arguments import forgets_arguments
+from mg_middleware._explaining import Explainer
 from mg_middleware._handler import asgi_receiver, no_application
 from mg_middleware._keys import keys_from
 from mg_middleware._options import (
@@ -24,7 +25,14 @@ from mg_middleware._options import (
     wait_seconds,
 )
 from mg_middleware._paths import GuardedPaths, virtual_roots_of
-from mg_middleware._refusals import IGNORED, METHOD_NOT_ALLOWED, UNKNOWN_SENDER, Refusal
+from mg_middleware._refusals import (
+    IGNORED,
+    MALFORMED_SIGNATURE,
+    METHOD_NOT_ALLOWED,
+    SIGNATURE_MISMATCH,
+    UNKNOWN_SENDER,
+    Refusal,
+)
 from mg_middleware._reporting import level_of, log_callback_failure, log_verdict, logger
 from mg_middleware._verification import Verification, check_header
 from mg_middleware.delivery import DELIVERY_KEY, RUNNING
@@ -82,6 +90,7 @@ class MeetGeekASGIMiddleware:
         idempotency_store: IdempotencyStore | None = None,
         idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
         on_verdict: Callable[[Verdict], object] | None = None,
+        explain: bool = False,
     ) -> None:
         """Check the options and prepare the keys.
 
@@ -107,6 +116,8 @@ class MeetGeekASGIMiddleware:
                 0 means not at all.
             on_verdict: called with a `Verdict` for each guarded request, as soon as it is decided; may be a coroutine
                 function. Keep it quick, since the request waits for it. What it raises is logged and changes nothing.
+            explain: after a mismatch or a malformed signature was refused, find out what went wrong and log it, for at
+                most ten requests a second and bodies up to 64 KiB. It works in a thread of its own after the response.
 
         Raises:
             ConfigurationError: no secret is configured, a secret is empty or blank, `paths` or `events` is empty, or an
@@ -123,6 +134,7 @@ class MeetGeekASGIMiddleware:
         self._limit = body_limit(max_body_size)
         self._acknowledge = flag("acknowledge", acknowledge)
         self._events = event_classes(events)
+        self._explainer = Explainer() if flag("explain", explain) else None
         self._on_verdict = callback("on_verdict", on_verdict, door="MeetGeekASGIMiddleware", may_be_async=True)
         wait = wait_seconds(idempotency_wait)
         self._once_per_meeting = None
@@ -142,7 +154,10 @@ class MeetGeekASGIMiddleware:
         scope, signatures, declared, chunked = _read_fields(scope)
         checked = check_header(signatures, declared, self._limit)
         if isinstance(checked, Refusal):
-            return await self._refuse(scope, send, checked)
+            await self._refuse(scope, send, checked)
+            if checked is MALFORMED_SIGNATURE and self._explainer is not None:
+                self._explainer.explain_header(scope["method"], scope["path"], signatures[0])
+            return None
         signature, length = checked
         keys = self._keys or await self._choose_keys(scope)
         if keys is None:
@@ -160,7 +175,10 @@ class MeetGeekASGIMiddleware:
         delivery = verification.finish() if refusal is None else refusal
         size = verification.size
         if isinstance(delivery, Refusal):
-            return await self._refuse(scope, send, delivery, size, declared=length)
+            await self._refuse(scope, send, delivery, size, declared=length)
+            if delivery is SIGNATURE_MISMATCH and self._explainer is not None:
+                self._explainer.explain_mismatch(scope["method"], scope["path"], verification)
+            return None
         scope = _with_delivery(scope, delivery, None if declared else size)
         replay = _replaying(verification.chunks, receive)
         del verification  # error reporters store the local variables of each frame, and this one holds the body

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, NamedTuple
 
+from mg_middleware._arguments import forgets_arguments
 from mg_middleware._keys import keys_from
 from mg_middleware._variants import (
     ALGORITHM,
@@ -24,7 +25,7 @@ from mg_middleware._variants import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mg_middleware._keys import Secrets
+    from mg_middleware._keys import Key, Secrets
 
 _MOST = 12
 # What is hashed at most, in bytes: one change at a time is worth more than combinations. Both keep a body of 64 KiB
@@ -50,6 +51,16 @@ class Explanation(NamedTuple):
     remedy: str
 
 
+NOTHING_FITS = Explanation(
+    cause="unknown",
+    sentence="No usual cause makes the signature fit.",
+    remedy="The sender has another secret (that of another account, or an older one), or the body was changed in an "
+    "unusual way.",
+)
+"""What to say if `explain_mismatch` finds nothing."""
+
+
+@forgets_arguments
 def explain_mismatch(secret: Secrets | None, body: bytes, signature: object) -> list[Explanation]:
     """Find out why a signature doesn't fit: try what usually goes wrong with the secret, the body and the signature.
 
@@ -69,10 +80,9 @@ def explain_mismatch(secret: Secrets | None, body: bytes, signature: object) -> 
         ConfigurationError: the secret is missing, empty or blank.
         TypeError: the secret or the body is of another type.
     """
-    secrets = _named_secrets(secret)
     if not issubclass(type(body), bytes | bytearray | memoryview):
         raise TypeError(f"the body must be bytes, not {type(body).__name__}")
-    return find_explanations(secrets, bytes(body), signature)
+    return find_explanations(named_secrets(keys_from(secret)), bytes(body), signature)
 
 
 def find_explanations(
@@ -264,9 +274,12 @@ def _distinct(variants: Iterable[tuple[Cause, bytes]], known: Iterable[bytes]) -
             yield cause, value
 
 
-def _named_secrets(secret: Secrets | None) -> list[tuple[str, bytes]]:
-    """Return the bytes of each secret, with what the texts call it: its name, or its place among several."""
-    keys = keys_from(secret)
+def named_secrets(keys: tuple[Key, ...]) -> list[tuple[str, bytes]]:
+    """Return the bytes of each secret, with what the texts call it: its name, or its place among several.
+
+    Args:
+        keys: the keys made from the secrets.
+    """
     return [
         ("the secret" if len(keys) == 1 else f"secret {place} of {len(keys)}", key.reveal())
         if key.key_id is None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mg_middleware._acknowledgement import acknowledging_answer
 from mg_middleware._arguments import forgets_arguments
+from mg_middleware._explaining import Explainer
 from mg_middleware._handler import close_awaitable, wsgi_receiver
 from mg_middleware._keys import keys_from
 from mg_middleware._options import (
@@ -27,7 +28,9 @@ from mg_middleware._refusals import (
     IGNORED,
     INCOMPLETE_BODY,
     LENGTH_REQUIRED,
+    MALFORMED_SIGNATURE,
     METHOD_NOT_ALLOWED,
+    SIGNATURE_MISMATCH,
     UNKNOWN_SENDER,
     Refusal,
 )
@@ -83,6 +86,7 @@ class MeetGeekWSGIMiddleware:
         idempotency_store: IdempotencyStore | None = None,
         idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
         on_verdict: Callable[[Verdict], object] | None = None,
+        explain: bool = False,
     ) -> None:
         """Check the options and prepare the keys.
 
@@ -107,6 +111,8 @@ class MeetGeekWSGIMiddleware:
                 0 means not at all.
             on_verdict: called with a `Verdict` for each guarded request, as soon as it is decided. Keep it quick, since
                 the request waits for it. What it raises is logged and changes nothing.
+            explain: after a mismatch or a malformed signature was refused, find out what went wrong and log it, for at
+                most ten requests a second and bodies up to 64 KiB. It works in a thread of its own after the response.
 
         Raises:
             ConfigurationError: no secret is configured, a secret is empty or blank, `paths` or `events` is empty, an
@@ -125,6 +131,7 @@ class MeetGeekWSGIMiddleware:
         self._limit = body_limit(max_body_size)
         self._acknowledge = flag("acknowledge", acknowledge)
         self._events = event_classes(events)
+        self._explainer = Explainer() if flag("explain", explain) else None
         self._on_verdict = callback("on_verdict", on_verdict, door="MeetGeekWSGIMiddleware", may_be_async=False)
         wait = wait_seconds(idempotency_wait)
         self._once_per_meeting = None
@@ -144,7 +151,11 @@ class MeetGeekWSGIMiddleware:
         signatures = [] if signature is None else [signature.encode("latin-1", "replace")]
         checked = check_header(signatures, declared, self._limit)
         if isinstance(checked, Refusal):
-            return self._refuse(environ, start_response, checked)
+            response = self._refuse(environ, start_response, checked)
+            if checked is MALFORMED_SIGNATURE and self._explainer is not None:
+                explain_header = partial(self._explainer.explain_header, *_request_line(environ), signatures[0])
+                return _and_then(response, explain_header)
+            return response
         received, length = checked
         # The flag counts by its truth, not its presence: cheroot and gevent set it to False.
         terminated = bool(environ.get("wsgi.input_terminated"))
@@ -170,9 +181,13 @@ class MeetGeekWSGIMiddleware:
             raise
         delivery = verification.finish() if refusal is None else refusal
         size = verification.size
-        del verification  # error reporters store the local variables of each frame, and this one holds the body
         if isinstance(delivery, Refusal):
-            return self._refuse(environ, start_response, delivery, size, declared=length)
+            response = self._refuse(environ, start_response, delivery, size, declared=length)
+            if delivery is SIGNATURE_MISMATCH and self._explainer is not None:
+                explain = partial(self._explainer.explain_mismatch, *_request_line(environ), verification)
+                return _and_then(response, explain)
+            return response
+        del verification  # error reporters store the local variables of each frame, and this one holds the body
         return self._hand_over(delivery, size, _with_delivery(environ, delivery, size), start_response)
 
     def _hand_over(
@@ -255,8 +270,7 @@ class MeetGeekWSGIMiddleware:
         """Log a decision, and pass it to `on_verdict`."""
         if self._on_verdict is None and not logger().isEnabledFor(level_of(outcome)):
             return
-        # uWSGI leaves the method out if the request line is malformed.
-        method, path = environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", "")
+        method, path = _request_line(environ)
         verdict = Verdict(outcome, status, key_id, body_size, method, path)
         log_verdict(verdict, environ.get("REMOTE_ADDR") or "an unknown client", declared)
         if self._on_verdict is not None:
@@ -267,6 +281,18 @@ class MeetGeekWSGIMiddleware:
                     raise TypeError("on_verdict returned an awaitable, which MeetGeekWSGIMiddleware can't await")
             except Exception as error:  # noqa: BLE001 - whatever it is, the decision stands
                 log_callback_failure("on_verdict", error)
+
+
+def _request_line(environ: WSGIEnvironment) -> tuple[str, str]:
+    # uWSGI leaves the method out if the request line is malformed.
+    return environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", "")
+
+
+def _and_then(response: Iterable[bytes], function: Callable[[], None]) -> Iterable[bytes]:
+    """Call a function when the response was sent: servers close what they have iterated (PEP 3333)."""
+    from werkzeug.wsgi import ClosingIterator  # noqa: PLC0415 - loaded if it is used
+
+    return ClosingIterator(response, function)
 
 
 def _is_guarded(environ: WSGIEnvironment, paths: GuardedPaths) -> bool:

@@ -147,6 +147,7 @@ MeetGeekASGIMiddleware(
     acknowledge=False,
     idempotency_store=MemoryStore(),
     on_verdict=on_verdict,
+    explain=True,
 )
 MeetGeekWSGIMiddleware(
     wsgi_app,
