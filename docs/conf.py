@@ -23,6 +23,7 @@ default_role = "code"  # for names in backticks in the docstrings
 myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
+autoclass_content = "both"  # the parameters are documented on __init__, where editors show them
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 napoleon_use_ivar = True

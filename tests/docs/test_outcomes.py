@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from docs.steps import deliver, sign
 
-from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, MemoryStore, Outcome
+from mg_middleware import AnalysisSucceeded, MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, MemoryStore, Outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "outcomes.md"
 TABLE = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
@@ -49,7 +49,9 @@ def deliver_twice_at_once_and_once_more(verdicts):
         deliver(once, body=MEETING, signature=sign(MEETING, SECRET))  # while this one is in hand
         return quiet(environ, start_response)
 
-    once = MeetGeekWSGIMiddleware(slow, SECRET, on_verdict=verdicts.append, idempotency_store=MemoryStore())
+    once = MeetGeekWSGIMiddleware(
+        slow, SECRET, on_verdict=verdicts.append, idempotency_store=MemoryStore(), idempotency_wait=0
+    )
     deliver(once, body=MEETING, signature=sign(MEETING, SECRET))
     deliver(once, body=MEETING, signature=sign(MEETING, SECRET))
 
@@ -58,6 +60,7 @@ WAYS = {
     "accepted": wsgi,
     "duplicate": deliver_twice_at_once_and_once_more,
     "in_progress": deliver_twice_at_once_and_once_more,
+    "ignored": lambda verdicts: wsgi(verdicts, options={"events": AnalysisSucceeded}),
     "missing_signature": lambda verdicts: wsgi(verdicts, signature=""),
     "repeated_signature": lambda verdicts: asgi(verdicts, [FIELD, FIELD]),
     "malformed_signature": lambda verdicts: wsgi(verdicts, signature="sha256=" + sign(b"{}", SECRET)),

@@ -10,6 +10,11 @@ def genuine_deliveries_are_processed_and_forgeries_refused(page):
     check("app:app")
 
 
+@after(file="strict.py")
+def the_secret_is_prepared_at_import(page):
+    check("strict:app", failures=False)
+
+
 @after(file="settings_app.py")
 def the_secret_comes_from_the_settings(page):
     check("settings_app:app", failures=False)

@@ -26,6 +26,17 @@ def responding(status, body=b"", fields=()):
     return app
 
 
+@after(file="whole_receiver.py")
+def the_handler_gets_what_is_genuine(page):
+    failure = b'{"message": "File analyzed failed"}'
+    with redirect_stdout(StringIO()) as printed:
+        for body in (MEETING, failure):
+            answer = deliver("whole_receiver:app", body=body)
+            assert (answer.status_code, answer.content) == (200, b"")
+        assert deliver("whole_receiver:app", body=MEETING, signature="0" * 64).status_code == 401
+    assert printed.getvalue() == "to the queue: m-1\n"
+
+
 @before(file="tasks.py")
 def what_acknowledges_a_delivery(page):
     os.environ["BROKER_URL"] = "memory://"
