@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "instruction_count.py"
+SCRIPT = Path(__file__).parents[2] / "tools" / "instruction_count.py"
 CANNOT_TELL = 77
 
 

@@ -1,8 +1,8 @@
 """Tells how many small faults in `mg_middleware` the tests find: the mutation score.
 
-    python tests/mutation/score.py                  # all modules; exit status 0 if every survivor is known
-    python tests/mutation/score.py keys signing     # these alone
-    python tests/mutation/score.py --page           # all modules, and writes docs/explanation/proof/mutation.md
+    python tools/mutation                  # all modules; exit status 0 if every survivor is known
+    python tools/mutation keys signing     # these alone
+    python tools/mutation --page           # all modules, and writes docs/explanation/proof/mutation.md
 
 Each mutant runs against the test modules that `TESTS` names for it, in that order, until one fails. What survives
 must stand in equivalent.toml with the reason; what stands there must survive.
@@ -49,7 +49,7 @@ PAGE_TEXT = """# Mutation testing
 
 Measured on {date}: CPython {python} on {system}, {versions}; it took {minutes} minutes with {workers} at once.
 
-All of it again, and this page: `python tests/mutation/score.py --page --workers {workers}`.
+All of it again, and this page: `python tools/mutation --page --workers {workers}`.
 
 A mutant is the package with one small fault: a comparison turned round, a number one higher, an argument left out, a
 text changed, a line of an SQL statement missing. The faults are those of mutmut's operators, put into all that runs,

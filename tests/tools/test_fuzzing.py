@@ -1,4 +1,4 @@
-"""The invariant of the fuzzer on a hundred requests for each target; `python tests/fuzzing` tries many more."""
+"""The invariant of the fuzzer on a hundred requests for each target; `python tools/fuzzing` tries many more."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "fuzzing"))
 
 from hostile_requests import TARGETS, requests
 from invariant import check_asgi, check_wsgi

@@ -1,6 +1,6 @@
 """Makes the pictures of `demo` and `check` in docs/assets from what the commands print.
 
-Run it from anywhere, with the extras `cli` and `pytest` and Flask installed: `python docs/pictures/make.py`. Another
+Run it from anywhere, with the extras `cli` and `pytest` and Flask installed: `python tools/pictures`. Another
 folder for the pictures may be given.
 """
 
@@ -49,7 +49,7 @@ def make(name: str, folder: Path) -> None:
     command = [sys.executable, "-m", "mg_middleware", *words.split()]
     with TemporaryDirectory() as own:  # away from this project's settings of pytest
         copy(_HERE / "shop.py", own)
-        ended = subprocess.run(command, cwd=own, env=environment, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - one of the two above
+        ended = subprocess.run(command, cwd=own, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     console = Console(record=True, width=width, file=StringIO(), force_terminal=True)
     console.print(f"[bold]$ mg-middleware {words.partition(' -- ')[0]}[/bold]", highlight=False)
     console.print(Text.from_ansi(ended.stdout), no_wrap=True, overflow="ellipsis")
@@ -63,4 +63,4 @@ def make(name: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     for picture in _PICTURES:
-        make(picture, Path(sys.argv[1]) if len(sys.argv) > 1 else _HERE.parent / "assets")
+        make(picture, Path(sys.argv[1]) if len(sys.argv) > 1 else _HERE.parents[1] / "docs" / "assets")

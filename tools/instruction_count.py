@@ -1,7 +1,7 @@
 """Counts the processor's instructions for one guarded request, and compares them with the stored count.
 
-    python benchmarks/instruction_count.py            # exit status 0: as before, 1: not as before, 77: cannot be told
-    python benchmarks/instruction_count.py --store    # after a change that was meant to change it
+    python tools/instruction_count.py            # exit status 0: as before, 1: not as before, 77: cannot be told
+    python tools/instruction_count.py --store    # after a change that was meant to change it
 
 Time depends on what else a machine does; instructions do not. They do depend on how Python and OpenSSL were built, so a
 count is stored with the build that it was made with, and counts for no other.

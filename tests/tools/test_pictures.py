@@ -16,7 +16,7 @@ def words_in(picture):
 
 
 def test_the_pictures_show_what_the_commands_print_today(tmp_path):
-    subprocess.run([sys.executable, DOCS / "pictures" / "make.py", tmp_path], check=True)
+    subprocess.run([sys.executable, DOCS.parent / "tools" / "pictures", tmp_path], check=True)
     for name in ("demo.svg", "check.svg"):
         assert words_in(DOCS / "assets" / name) == words_in(tmp_path / name)
 

@@ -1,9 +1,9 @@
-"""The fuzzer: `python tests/fuzzing [SECONDS]`, ten minutes if not said, shared by the targets.
+"""The fuzzer: `python tools/fuzzing [SECONDS]`, ten minutes if not said, shared by the targets.
 
 Each target gets half of its time from Hypothesis, which makes requests by itself; and half from libFuzzer (through
 atheris), which makes bytes, keeps those that reach new branches of the guard, and has Hypothesis read requests out of
-them. What breaks the invariant ends the run; Hypothesis keeps it, and `pytest tests/fuzzing` then shows it at its
-smallest.
+them. What breaks the invariant ends the run; Hypothesis keeps it, and `pytest tests/tools/test_fuzzing.py` then shows it
+at its smallest.
 """
 
 import logging
@@ -16,13 +16,14 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+TESTS = FOLDER.parents[1] / "tests"
 _LONGEST_INPUT = 8192  # bytes: Hypothesis reads no more
 _FIRST_INPUTS = 500
 _EXAMPLES = 500  # that Hypothesis makes at a time
 
 
 def say(target, engine, requests, seconds):
-    print(f"{target}: {requests} requests by {engine} in {seconds:.0f} s", flush=True)  # noqa: T201
+    print(f"{target}: {requests} requests by {engine} in {seconds:.0f} s", flush=True)
 
 
 def generate(target, seconds):
@@ -76,13 +77,13 @@ def main(seconds):
             command = [sys.executable, str(FOLDER), target, str(share), corpus]
             run = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
         if run.returncode:
-            print(run.stderr)  # noqa: T201
+            print(run.stderr)
             return run.returncode
     return 0
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
+    sys.path[:0] = [str(FOLDER), str(TESTS), str(TESTS / "tools")]
     logging.basicConfig(filename=os.devnull, level=logging.DEBUG)  # so that every line is formatted
     match sys.argv[1:]:
         case [target, seconds, corpus]:
