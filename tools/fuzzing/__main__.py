@@ -2,8 +2,8 @@
 
 Each target gets half of its time from Hypothesis, which makes requests by itself; and half from libFuzzer (through
 atheris), which makes bytes, keeps those that reach new branches of the guard, and has Hypothesis read requests out of
-them. What breaks the invariant ends the run; Hypothesis keeps it, and `pytest tests/tools/test_fuzzing.py` then shows it
-at its smallest.
+them. What breaks the invariant ends the run; Hypothesis keeps it, and `pytest tests/tools/test_fuzzing.py` then shows
+it at its smallest.
 """
 
 import logging

@@ -88,7 +88,7 @@ def check_asgi(request):
 
     ask(request.body, expected)
     if request.remembers and expected == "accepted":
-        ask(request.body, "duplicate" if _is_success(request.body) else "accepted")
+        ask(request.body, "duplicate" if request.method == "POST" and _is_success(request.body) else "accepted")
     if request.sender != "blank":
         _check_websocket(guard, request, verdicts, reached)
 

@@ -1,39 +1,37 @@
-"""Tells how many small faults in `mg_middleware` the tests find: the mutation score.
+"""Prints how many small faults in `mg_middleware` the tests find, and the ones that they do not find.
 
-    python tools/mutation                  # all modules; exit status 0 if every survivor is known
-    python tools/mutation keys signing     # these alone
-    python tools/mutation --page           # all modules, and writes docs/explanation/proof/mutation.md
+    python tools/mutation                         # all modules but the command line; about half an hour
+    python tools/mutation _keys idempotency.asgi  # these alone
 
-Each mutant runs against the test modules that `TESTS` names for it, in that order, until one fails. What survives
-must stand in equivalent.toml with the reason; what stands there must survive.
+A mutant is the package with one small fault, made by mutmut's operators: a comparison turned round, a number one
+higher, an argument left out, a text changed. The test modules that run the changed line are run on it, the quickest
+first, until one fails. Nothing is stored: whether a survivor matters is for the reader to say. Some can't be found, such
+as an encoding in another letter case.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime as dt
 import gc
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
-import tomllib
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import coverage
 import hypothesis
 import pytest
 from mutants import Mutant, mutants_of
@@ -42,63 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parents[2]
-EQUIVALENT = Path(__file__).with_name("equivalent.toml")
-PAGE = ROOT / "docs" / "explanation" / "proof" / "mutation.md"
 
-PAGE_TEXT = """# Mutation testing
-
-Measured on {date}: CPython {python} on {system}, {versions}; it took {minutes} minutes with {workers} at once.
-
-All of it again, and this page: `python tools/mutation --page --workers {workers}`.
-
-A mutant is the package with one small fault: a comparison turned round, a number one higher, an argument left out, a
-text changed, a line of an SQL statement missing. The faults are those of mutmut's operators, put into all that runs,
-constants and tables as well as functions. The tests of the module run on each mutant: where one fails, the fault is
-found. One that survives is listed below with the reason why no test can, or need, tell it from the package.
-
-## Score
-
-{table}
-
-The command line is not part of it.
-
-## Survivors
-
-{listed}
-"""
-
-_ONCE = "idempotency/test_both_protocols.py"
-_STORES = "idempotency/test_stores.py"
-TESTS = {
-    "__init__": ("test_public_names.py",),
-    "acknowledgement": ("test_acknowledgement.py",),
-    "asgi": ("test_asgi.py", "test_guard.py", "test_paths.py", _ONCE),
-    "body": ("test_body.py", "test_memory.py"),
-    "delivery": ("test_delivery.py", "test_asgi.py", "test_guard.py"),
-    "errors": ("test_keys.py",),
-    "events": ("test_events.py",),
-    "guard": ("test_guard.py", "test_asgi.py", "test_wsgi.py", _ONCE),
-    "idempotency.__init__": ("test_public_names.py",),
-    "idempotency.asgi": ("idempotency/test_asgi.py", _ONCE),
-    "idempotency.calls": (_ONCE, "idempotency/test_asgi.py", "idempotency/test_wsgi.py", _STORES),
-    "idempotency.decision": ("idempotency/test_decision.py", _ONCE),
-    "idempotency.event_loop": ("idempotency/test_asgi.py", _ONCE),
-    "idempotency.key": (_ONCE, _STORES),
-    "idempotency.memory": ("idempotency/test_memory.py", _STORES, _ONCE, "idempotency/test_decision.py"),
-    "idempotency.options": (_STORES, "idempotency/test_memory.py", "idempotency/test_redis.py"),
-    "idempotency.redis": ("idempotency/test_redis.py", _STORES, "idempotency/test_decision.py"),
-    "idempotency.sqlite": ("idempotency/test_sqlite.py", _STORES, _ONCE, "idempotency/test_decision.py"),
-    "idempotency.sqlite_file": ("idempotency/test_sqlite.py", _STORES),
-    "idempotency.store": (_STORES, "idempotency/test_decision.py"),
-    "idempotency.wsgi": ("idempotency/test_wsgi.py", _ONCE),
-    "keys": ("test_keys.py", "test_signing.py", "test_guard.py"),
-    "paths": ("test_paths.py", "test_guard.py"),
-    "refusals": ("test_guard.py", "test_asgi.py", "test_wsgi.py", _ONCE),
-    "signature": ("test_signature.py", "test_signing.py"),
-    "signing": ("test_signing.py",),
-    "verdict": ("test_guard.py", "test_public_names.py", _ONCE),
-    "wsgi": ("test_wsgi.py", "test_guard.py", "test_paths.py", _ONCE),
-}
+# The tests of the package without those of the command line, the frameworks and the servers.
+TESTS = ("test_*.py", "idempotency/test_*.py")
+NOT_OF_THE_GUARD = {"test_front_door.py", "test_installs.py", "test_packaging.py", "test_readme.py", "test_typing.py"}
 # What takes long and finds no fault that the others leave.
 SLOW = "not java and not million and not processes and not interleaved"
 OPTIONS = (
@@ -122,16 +67,17 @@ class Run(NamedTuple):
     passed: bool
     printed: str
     time: float
-    loaded: list[str]
+    loaded: list[str]  # names of modules
+    ran: dict[str, list[int]]  # the lines of each module of the package, where that was asked for
 
 
-def run_tests(tree: Path, test: str, most_time: float, *, caches: bool = False) -> Run:
-    """Run one test module on the package in `tree`, in a process of its own."""
+def run_tests(tree: Path, test: str, most_time: float, *, first: bool = False) -> Run:
+    """Run one test module on the package in `tree`, in a process of its own; `first`: and note which lines run."""
     with tempfile.TemporaryDirectory() as folder:
-        output, loaded = Path(folder) / "output", Path(folder) / "loaded"
+        output, noted = Path(folder) / "output", Path(folder) / "noted"
         child = os.fork()
         if child == 0:
-            _run_tests_here(tree, test, most_time, output, loaded, caches=caches)
+            _run_tests_here(tree, test, most_time, output, noted, first=first)
         give_up = time.monotonic() + Limits.waiting + most_time
         while True:
             ended, status, usage = os.wait4(child, os.WNOHANG)
@@ -142,11 +88,11 @@ def run_tests(tree: Path, test: str, most_time: float, *, caches: bool = False) 
             time.sleep(0.005)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # the servers of a test that was cut off
-        names = json.loads(loaded.read_text()) if loaded.exists() else []
-        return Run(status == 0, output.read_text(errors="replace"), usage.ru_utime + usage.ru_stime, names)
+        notes = json.loads(noted.read_text()) if noted.exists() else {"loaded": [], "ran": {}}
+        return Run(status == 0, output.read_text(errors="replace"), usage.ru_utime + usage.ru_stime, **notes)
 
 
-def _run_tests_here(tree: Path, test: str, most_time: float, output: Path, loaded: Path, *, caches: bool) -> None:
+def _run_tests_here(tree: Path, test: str, most_time: float, output: Path, noted: Path, *, first: bool) -> None:
     code = 1
     try:
         os.setsid()
@@ -158,36 +104,65 @@ def _run_tests_here(tree: Path, test: str, most_time: float, output: Path, loade
         sys.path.insert(0, str(tree))
         os.environ["PYTHONPATH"] = str(tree)
         # A mutant may be of the same size and second as the one before.
-        sys.dont_write_bytecode = not caches
-        os.environ["PYTHONDONTWRITEBYTECODE"] = "" if caches else "1"
+        sys.dont_write_bytecode = not first
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "" if first else "1"
         importlib.invalidate_caches()
+        package = tree / "mg_middleware"
+        measured = coverage.Coverage(data_file=None, config_file=False, source=[str(package)])
+        if first:
+            measured.start()
         code = int(pytest.main([*OPTIONS, f"tests/{test}", f"--basetemp={output.parent / 'files'}"]))
-        loaded.write_text(json.dumps(list(sys.modules)))
+        if first:
+            measured.stop()
+        data = measured.get_data()
+        ran = {_name_of(Path(path), package): data.lines(path) for path in data.measured_files()}
+        noted.write_text(json.dumps({"loaded": list(sys.modules), "ran": ran}))
     finally:
         sys.stdout.flush()
         os._exit(code)
 
 
-def first_runs(tree: Path, tests: Iterable[str]) -> dict[str, float]:
-    """Run the test modules on the package as it is, and load what they load, so that no mutant has to wait for that.
-
-    Returns:
-        The processor time of each test module in seconds.
-    """
-    sys.path.insert(0, str(tree))
-    for test in tests:
-        for name in _run_unchanged(tree, test).loaded:
-            if not name.startswith(("mg_middleware", "pytest_meetgeek", "__main__")):
-                _load(name, tree)
-    gc.freeze()
-    return {test: _run_unchanged(tree, test).time for test in tests}
+def _name_of(path: Path, package: Path) -> str:
+    return ".".join(path.relative_to(package).with_suffix("").parts)
 
 
-def _run_unchanged(tree: Path, test: str) -> Run:
-    run = run_tests(tree, test, 600, caches=True)
-    if not run.passed:
-        sys.exit(f"tests/{test} fails without a mutant:\n{run.printed}")
-    return run
+class TestModules:
+    """What each test module runs of the package, and in which time."""
+
+    def __init__(self, tree: Path, tests: Iterable[str]) -> None:
+        """Run them on the package as it is, and load what they load, so that no mutant has to wait for that."""
+        sys.path.insert(0, str(tree))
+        self.ran: dict[str, dict[str, set[int]]] = {}
+        self.times: dict[str, float] = {}
+        self._at_import = defaultdict[str, set[int]](set)
+        for test in tests:
+            run = self._run(tree, test, first=True)
+            self.ran[test] = {module: set(lines) for module, lines in run.ran.items()}
+            for name in run.loaded:
+                if not name.startswith(("mg_middleware", "pytest_meetgeek", "__main__")):
+                    _load(name, tree)
+        gc.freeze()
+        for test in tests:
+            self.times[test] = self._run(tree, test, first=False).time
+        for module in {module for ran in self.ran.values() for module in ran}:
+            having = [ran[module] for ran in self.ran.values() if module in ran]
+            self._at_import[module] = set.intersection(*having)
+
+    @staticmethod
+    def _run(tree: Path, test: str, *, first: bool) -> Run:
+        run = run_tests(tree, test, 600, first=first)
+        if not run.passed:
+            sys.exit(f"tests/{test} fails without a mutant:\n{run.printed}")
+        return run
+
+    def of(self, mutant: Mutant) -> list[str]:
+        """Name those that run the changed line, the quickest first; for a line that runs at import, the module's users."""
+        running = [test for test, ran in self.ran.items() if mutant.line in ran.get(mutant.module, ())]
+        if mutant.line in self._at_import[mutant.module] or not running:
+            running = [
+                test for test, ran in self.ran.items() if ran.get(mutant.module, set()) - self._at_import[mutant.module]
+            ]
+        return sorted(running or self.ran, key=self.times.__getitem__)
 
 
 def _load(name: str, tree: Path) -> None:
@@ -202,23 +177,25 @@ class Worker:
     """One process that tries mutants in a tree of its own."""
 
     tree: Path
-    times: dict[str, float]
+    tests: TestModules
 
     @classmethod
-    def begin(cls, first: Path, times: dict[str, float]) -> None:
+    def begin(cls, first: Path, tests: TestModules) -> None:
+        """Copy the tree, once for each process."""
         cls.tree = Path(shutil.copytree(first, first.with_name(str(os.getpid()))))
-        cls.times = times
+        cls.tests = tests
 
     @classmethod
     def survives(cls, mutant: Mutant) -> bool:
+        """Run the tests on a mutant until one fails."""
         path = cls.tree / "mg_middleware" / f"{mutant.module.replace('.', '/')}.py"
         original = path.read_text()
         path.write_text(mutant.code)
         Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
         try:
             return all(
-                run_tests(cls.tree, test, max(Limits.least_time, cls.times[test] * Limits.times_the_usual)).passed
-                for test in TESTS[mutant.module]
+                run_tests(cls.tree, test, max(Limits.least_time, cls.tests.times[test] * Limits.times_the_usual)).passed
+                for test in cls.tests.of(mutant)
             )
         finally:
             path.write_text(original)
@@ -227,31 +204,32 @@ class Worker:
 def modules() -> list[str]:
     """Name every module of the package but the command line."""
     package = ROOT / "mg_middleware"
-    names = (".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.py"))
+    names = (_name_of(path, package) for path in package.rglob("*.py"))
     return sorted(name for name in names if name != "__main__" and not name.startswith("cli."))
 
 
-def equivalent() -> list[dict[str, Any]]:
-    """Read equivalent.toml: the mutants that cannot, or need not, be found, by the reason."""
-    entries = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
-    return sorted(entries, key=lambda entry: (entry["module"], entry["function"]))
+def tests() -> list[str]:
+    """Name the test modules of the guard and the stores."""
+    folder = ROOT / "tests"
+    found = (path for pattern in TESTS for path in folder.glob(pattern))
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.name not in NOT_OF_THE_GUARD)
 
 
 def try_mutants(mutants: list[Mutant], workers: int) -> list[Mutant]:
     """Give those that survive."""
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # and no search for a shorter example
     hypothesis.settings.register_profile("mutation", deadline=None, derandomize=True, database=None, phases=phases)
-    tests = dict.fromkeys(test for mutant in mutants for test in TESTS[mutant.module])
     survivors: list[Mutant] = []
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / "first"
         shutil.copytree(ROOT, first, ignore=shutil.ignore_patterns(".*", "__pycache__", "site", "dist"))
-        times = first_runs(first, tests)
-        with ProcessPoolExecutor(workers, get_context("fork"), Worker.begin, (first, times)) as pool:
+        test_modules = TestModules(first, tests())
+        with ProcessPoolExecutor(workers, get_context("fork"), Worker.begin, (first, test_modules)) as pool:
             verdicts = pool.map(Worker.survives, mutants)
             for number, (mutant, survives) in enumerate(zip(mutants, verdicts, strict=True), 1):
                 if survives:
                     survivors.append(mutant)
+                    print(f"survived: {mutant.module}, line {mutant.line}\n  - {mutant.was}\n  + {mutant.becomes}")
                 if number % 100 == 0:
                     print(f"{number} of {len(mutants)} tried, {len(survivors)} survived", file=sys.stderr)
     return survivors
@@ -260,43 +238,20 @@ def try_mutants(mutants: list[Mutant], workers: int) -> list[Mutant]:
 def scores(mutants: list[Mutant], survivors: list[Mutant]) -> str:
     """Give the table of how many mutants of each module were found."""
     made, survived = (Counter(mutant.module for mutant in some) for some in (mutants, survivors))
-    rows = [(f"`{module}`", number, number - survived[module]) for module, number in made.items()]
+    rows = [(module, number, number - survived[module]) for module, number in made.items()]
     rows.append(("together", made.total(), made.total() - survived.total()))
-    lines = [f"| {name} | {number} | {found} | {found / number:.1%} |" for name, number, found in rows]
-    return "\n".join(["| module | mutants | found | share |", "| --- | --: | --: | --: |", *lines])
-
-
-def page(table: str, minutes: int, workers: int) -> str:
-    """Give the text of the page in the documentation, where no survivor is unknown."""
-    listed: list[str] = []
-    for entry in equivalent():
-        listed.append(f"- `{'.'.join(filter(None, (entry['module'], entry['function'])))}`: {entry['reason']}")
-        listed.extend(f"  - {_as_code(was)} → {_as_code(becomes)}" for was, becomes in entry["mutants"])
-    return PAGE_TEXT.format(
-        date=dt.datetime.now(dt.UTC).strftime("%-d %B %Y"),
-        python=platform.python_version(),
-        system=platform.system(),
-        versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mutmut", "pytest", "hypothesis")),
-        minutes=minutes,
-        workers=workers,
-        table=table,
-        listed="\n".join(listed),
-    )
-
-
-def _as_code(text: str) -> str:
-    return f"`` {' '.join(text.split())} ``" if text else "nothing"
+    return "\n".join(f"{name:32} {found:5} of {number:5} found, {found / number:6.1%}" for name, number, found in rows)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Tells how many small faults in mg_middleware the tests find.")
-    parser.add_argument("module", nargs="*", help="a module of mg_middleware, such as keys or idempotency.asgi")
-    parser.add_argument("--page", action="store_true", help="write the result to docs/explanation/proof/mutation.md")
-    parser.add_argument("--workers", type=int, default=1, help="how many mutants are tried at once")
+    """Run the command; the exit status is 0 unless it could not be carried out."""
+    parser = argparse.ArgumentParser(description="Print how many small faults in mg_middleware the tests find.")
+    parser.add_argument("module", nargs="*", help="a module of mg_middleware, such as _keys or idempotency.asgi")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many mutants are tried at once")
     arguments = parser.parse_args()
-    if arguments.page and arguments.module:
-        parser.error("the page is about all modules")
     chosen = arguments.module or modules()
+    if unknown := set(chosen) - set(modules()):
+        parser.error(f"no such module of mg_middleware: {', '.join(sorted(unknown))}")
     mutants = [
         mutant
         for module in chosen
@@ -304,23 +259,8 @@ def main() -> int:
     ]
     if not mutants:
         parser.error("there is nothing to change in these modules")
-    begun = time.monotonic()
-    survivors = try_mutants(mutants, arguments.workers)
-    minutes = round((time.monotonic() - begun) / 60)
-    entries = equivalent()
-    known = {(entry["module"], entry["function"], *pair) for entry in entries for pair in entry["mutants"]}
-    unknown = [mutant for mutant in survivors if mutant.name not in known]
-    stale = {name for name in known if name[0] in chosen} - {mutant.name for mutant in survivors}
-    for mutant in unknown:
-        print(f"survived: {mutant.module} {mutant.function}\n  - {mutant.was}\n  + {mutant.becomes}")
-        print(f"  {json.dumps([mutant.was, mutant.becomes])},")
-    for module, function, was, becomes in sorted(stale):
-        print(f"in {EQUIVALENT.name}, but found or gone: {module} {function}\n  - {was}\n  + {becomes}")
-    table = scores(mutants, survivors)
-    print(table)
-    if arguments.page and not unknown and not stale:
-        PAGE.write_text(page(table, minutes, arguments.workers))
-    return 1 if unknown or stale else 0
+    print(scores(mutants, try_mutants(mutants, arguments.workers)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -23,27 +23,23 @@ if TYPE_CHECKING:
 
 
 class Mutant(NamedTuple):
-    """A module with one fault, and what names the fault whatever else changes in the module."""
+    """A module with one fault."""
 
     module: str
-    function: str
+    line: int  # of the statement that differs, as coverage counts it
     was: str
     becomes: str
     code: str
-
-    @property
-    def name(self) -> tuple[str, str, str, str]:
-        return self.module, self.function, self.was, self.becomes
 
 
 def mutants_of(path: Path, module: str) -> Iterator[Mutant]:
     """Make the mutants of a module, each once."""
     code = path.read_text()
-    tree = ast.parse(code)
     visitor = _Visitor(
         [*mutation_operators, (libcst.SimpleString, _leave_out_a_line)], IgnoredCode(set(), set(), set())
     )
     original = MetadataWrapper(libcst.parse_module(code)).visit(visitor)
+    tree = ast.parse(code)
     made = {ast.dump(tree)}
     for mutation in visitor.mutations:
         mutated = original.deep_replace(mutation.original_node, mutation.mutated_node).code
@@ -79,26 +75,20 @@ def _leave_out_a_line(node: libcst.SimpleString) -> Iterator[libcst.SimpleString
             yield node.with_changes(value="\n".join([*lines[:number], *lines[number + 1 :]]))
 
 
-def _difference(tree: ast.Module, code: str, mutated: str) -> tuple[str, str, str]:
-    """Name the function in which the lines differ, and give the lines before and after."""
+def _difference(tree: ast.Module, code: str, mutated: str) -> tuple[int, str, str]:
+    """Give the line of the statement that differs, and the lines before and after."""
     before, after = code.splitlines(), mutated.splitlines()
     operations = difflib.SequenceMatcher(a=before, b=after, autojunk=False).get_opcodes()
     changes = [operation for operation in operations if operation[0] != "equal"]
     was = "\n".join(line.strip() for change in changes for line in before[change[1] : change[2]])
     becomes = "\n".join(line.strip() for change in changes for line in after[change[3] : change[4]])
-    return _function_at(tree, changes[0][1] + 1), was, becomes
+    return _statement_at(tree, changes[0][1] + 1), was, becomes
 
 
-def _function_at(tree: ast.Module, line: int) -> str:
-    names: list[str] = []
-    within: list[ast.stmt] = tree.body
-    while True:
-        for node in within:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                assert node.end_lineno is not None
-                if node.lineno <= line <= node.end_lineno:
-                    names.append(node.name)
-                    within = node.body
-                    break
-        else:
-            return ".".join(names)
+def _statement_at(tree: ast.Module, line: int) -> int:
+    around = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
+    ]
+    return max(around, default=line)
