@@ -5,8 +5,8 @@
 
 A mutant is the package with one small fault, made by mutmut's operators: a comparison turned round, a number one
 higher, an argument left out, a text changed. The test modules that run the changed line are run on it, the quickest
-first, until one fails. Nothing is stored: whether a survivor matters is for the reader to say. Some can't be found, such
-as an encoding in another letter case.
+first, until one fails. Nothing is stored: whether a survivor matters is for the reader to say. Some can't be found,
+such as an encoding in another letter case.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class TestModules:
         return run
 
     def of(self, mutant: Mutant) -> list[str]:
-        """Name those that run the changed line, the quickest first; for a line that runs at import, the module's users."""
+        """Name those that run the changed line, the quickest first; for a line of the import, the module's users."""
         running = [test for test, ran in self.ran.items() if mutant.line in ran.get(mutant.module, ())]
         if mutant.line in self._at_import[mutant.module] or not running:
             running = [
