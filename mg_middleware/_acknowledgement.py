@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The fields that describe bytes which are no longer sent (RFC 9110, sections 8.4, 8.6, 8.8.3, 14.4, 6.6.2; RFC 9112,
 # section 6.1; RFC 9530; RFC 3230; RFC 1864).
-_CONTENT_FIELDS = frozenset(
+CONTENT_FIELDS = frozenset(
     {
         "content-digest",
         "content-encoding",
@@ -31,7 +31,7 @@ _CONTENT_FIELDS = frozenset(
         "transfer-encoding",
     }
 )
-_CONTENT_FIELD_NAMES = frozenset(name.encode() for name in _CONTENT_FIELDS)
+_CONTENT_FIELD_NAMES = frozenset(name.encode() for name in CONTENT_FIELDS)
 _CONTENT_EVENTS = frozenset(
     {
         "http.response.body",
@@ -116,7 +116,7 @@ def acknowledging_answer(
         return ClosingIterator(chain((first,), iterator), close)
     close()
     if held is not None:
-        headers = [(name, value) for name, value in held if name.lower() not in _CONTENT_FIELDS]
+        headers = [(name, value) for name, value in held if name.lower() not in CONTENT_FIELDS]
         if not any(name.lower() == "content-type" for name, _ in headers):
             # A 204 may have come without one, but wsgiref.validate demands it with 200.
             headers.append(("Content-Type", "text/plain; charset=utf-8"))

@@ -24,9 +24,9 @@ from mg_middleware._options import (
     wait_seconds,
 )
 from mg_middleware._paths import GuardedPaths
+from mg_middleware._reading import bounds_of, read_body
 from mg_middleware._refusals import (
     IGNORED,
-    INCOMPLETE_BODY,
     LENGTH_REQUIRED,
     MALFORMED_SIGNATURE,
     METHOD_NOT_ALLOWED,
@@ -41,7 +41,7 @@ from mg_middleware.verdict import ACCEPTED, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from mg_middleware._keys import Key, SecretCallable, Secrets
     from mg_middleware.delivery import Delivery
@@ -49,10 +49,6 @@ if TYPE_CHECKING:
     from mg_middleware.idempotency.store import IdempotencyStore
 
 __all__ = ["MeetGeekWSGIMiddleware"]
-
-# How much to ask the server for at once, in bytes, if neither the limit nor the declared length is less: it may reserve
-# that much memory.
-_READ_SIZE = 16_777_216
 
 
 class MeetGeekWSGIMiddleware:
@@ -167,15 +163,10 @@ class MeetGeekWSGIMiddleware:
         if keys is None:
             return self._refuse(environ, start_response, UNKNOWN_SENDER)
 
-        # A declared length is void beside Transfer-Encoding (RFC 9112, section 6.3).
-        expected = None if chunked else length
-        # A stream that the server ends is read one byte further than allowed, which shows that it is too long. Any
-        # other is never read past the declared length.
-        allowed = self._limit if expected is None else expected
-        end = allowed + 1 if terminated else expected or 0
+        expected, end = bounds_of(length, self._limit, chunked=chunked, terminated=terminated)
         verification = Verification(keys, received, expected, self._limit)
         try:
-            refusal = _read_body(environ["wsgi.input"], verification, end)
+            refusal = read_body(environ["wsgi.input"], verification, end)
         except BaseException:
             self._report(environ, Outcome.INCOMPLETE_BODY, None, verification.size, declared=length)
             raise
@@ -300,27 +291,6 @@ def _is_guarded(environ: WSGIEnvironment, paths: GuardedPaths) -> bool:
     return paths.includes(
         environ.get("PATH_INFO", ""), environ.get("SCRIPT_NAME", ""), (virtual_root,) if virtual_root else ()
     )
-
-
-def _read_body(stream: InputStream, verification: Verification, end: float) -> Refusal | None:
-    """Feed the body to the verification, until it ends or is refused.
-
-    `read(size)` is the only call that every server's stream has: without a size it may wait for ever.
-
-    Args:
-        stream: the server's.
-        verification: what takes in the body.
-        end: how many bytes to read at most.
-    """
-    while verification.size < end:
-        try:
-            chunk = stream.read(int(min(_READ_SIZE, end - verification.size)))
-            refusal = verification.update(chunk) if chunk else None
-        except Exception:  # noqa: BLE001 - servers have many classes for a client that left and for broken framing
-            return INCOMPLETE_BODY
-        if refusal is not None or not chunk:
-            return refusal
-    return None
 
 
 def _with_delivery(environ: WSGIEnvironment, delivery: Delivery, size: int) -> WSGIEnvironment:
