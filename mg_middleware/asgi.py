@@ -147,6 +147,9 @@ class MeetGeekASGIMiddleware:
         """Handle one connection (ASGI specification, "Applications")."""
         kind = scope["type"]
         if kind not in {"http", "websocket"} or not (self._paths is None or _is_guarded(scope, self._paths)):
+            if RUNNING.get(None) and DELIVERY_KEY not in scope:
+                # Servers start a pipelined request in the context of the one before, which may not have returned yet.
+                RUNNING.set([])
             return await self.app(scope, receive, send)
         if kind == "websocket":
             return await self._refuse_websocket(scope, send)
@@ -179,7 +182,7 @@ class MeetGeekASGIMiddleware:
             if delivery is SIGNATURE_MISMATCH and self._explainer is not None:
                 self._explainer.explain_mismatch(scope["method"], scope["path"], verification)
             return None
-        scope = _with_delivery(scope, delivery, None if declared else size)
+        scope = _with_delivery(scope, delivery, None if declared and not chunked else size)
         replay = _replaying(verification.chunks, receive)
         del verification  # error reporters store the local variables of each frame, and this one holds the body
         await self._hand_over(delivery, size, scope, replay, send)
@@ -347,7 +350,7 @@ async def _receive_body(receive: Receive, verification: Verification) -> Refusal
 
 
 def _with_delivery(scope: Scope, delivery: Delivery, size: int | None) -> Scope:
-    """Copy the scope for the application, with the delivery in it, and with the length if none was declared."""
+    """Copy the scope for the application, with the delivery in it, and with the length if it wasn't declared."""
     scope = scope.copy()  # filling a copy takes half the time that a display with ** does
     scope[DELIVERY_KEY] = delivery
     if size is not None:
