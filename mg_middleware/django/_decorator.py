@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpResponse
 
+from mg_middleware._arguments import forgets_arguments
 from mg_middleware._handler import close_awaitable
 from mg_middleware._options import (
     DEFAULT_IDEMPOTENCY_WAIT,
@@ -18,7 +19,6 @@ from mg_middleware._options import (
     flag,
     is_async,
     keys_or_callable,
-    refuse_unknown,
     wait_seconds,
 )
 from mg_middleware.delivery import delivery_of
@@ -26,7 +26,6 @@ from mg_middleware.django._guard import AsyncGuard, Options, PlainGuard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Never
 
     from django.http import HttpRequest
 
@@ -67,6 +66,7 @@ def meetgeek_webhook(
     idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
     on_verdict: Callable[[Verdict], object] | None = None,
 ) -> Callable[..., HttpResponse | Awaitable[HttpResponse]]: ...
+@forgets_arguments
 def meetgeek_webhook(
     view: Callable[..., Any] | None = None,
     /,
@@ -79,7 +79,6 @@ def meetgeek_webhook(
     idempotency_store: IdempotencyStore | None = None,
     idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
     on_verdict: Callable[[Verdict], object] | None = None,
-    **unknown: Never,
 ) -> Any:
     """Let only genuine MeetGeek webhooks reach a Django view.
 
@@ -119,7 +118,6 @@ def meetgeek_webhook(
             means not at all.
         on_verdict: called with a `Verdict` for each request, as soon as it is decided; may be a coroutine function if
             the view is one. What it raises is logged and changes nothing.
-        unknown: any other name raises.
 
     Returns:
         The guarded view; or a decorator, if there are options but no view and no `handler`.
@@ -136,15 +134,7 @@ def meetgeek_webhook(
             process(delivery_of(request).event)
             return HttpResponse()
     """
-    unexpected = list(unknown)
-    del unknown  # the value may be a secret, and error reporters store the local variables of each frame
-    try:
-        if "paths" in unexpected:
-            raise TypeError(f"{_NAME} takes no paths=: it guards the view that it decorates, wherever that is mounted")
-        refuse_unknown(_NAME, meetgeek_webhook, unexpected)
-        keys, secret_of = (None, None) if secret is None else keys_or_callable(secret)
-    finally:
-        del secret
+    keys, secret_of = (None, None) if secret is None else keys_or_callable(secret)
     handler = callback("handler", handler, door=_NAME, may_be_async=True)
     options = Options(
         keys=keys,
@@ -173,13 +163,7 @@ def _guarded(view: Any, options: Options) -> Any:
     if not callable(view):
         raise TypeError(f"{_NAME} takes a view, not an object of type {type(view).__name__}; options need their names")
     exempt = _EveryDatabase(getattr(view, "_non_atomic_requests", ()))
-    if getattr(view, "__module__", None) == "django.utils.decorators":
-        # method_decorator tries the decorator on a function of its own, to see which attributes it sets.
-        guarded = view
-    elif _is_async_view(view):
-        guarded = _guarded_async(view, options)
-    else:
-        guarded = _guarded_plain(view, options, exempt)
+    guarded: Any = _guarded_async(view, options) if _is_async_view(view) else _guarded_plain(view, options, exempt)
     # What csrf_exempt, login_not_required and non_atomic_requests set.
     guarded.csrf_exempt = True
     guarded.login_required = False
@@ -198,23 +182,28 @@ def _guarded_async(view: Any, options: Options) -> Any:
 
 
 def _guarded_plain(view: Any, options: Options, exempt: _EveryDatabase) -> Any:
-    guard = PlainGuard(options)
+    # method_decorator tries the decorator on a function of its own, to see which attributes it sets. The view may be
+    # async all the same, and take what a plain one doesn't.
+    is_trial = getattr(view, "__module__", None) == "django.utils.decorators"
+    guard = None if is_trial else PlainGuard(options)
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return guard.respond(view, exempt, request, *args, **kwargs)
+        return (guard or PlainGuard(options)).respond(view, exempt, request, *args, **kwargs)
 
     return guarded
 
 
 def _is_async_view(view: Any) -> bool:
     """Say whether a view is async, or the `dispatch` of a class-based view that is."""
-    while not iscoroutinefunction(view):
+    while not iscoroutinefunction(view):  # pyright: ignore[reportDeprecated] - from Python 3.14 it is inspect's
         if hasattr(view, "__self__"):
             return bool(getattr(view.__self__, "view_is_async", False))
-        # method_decorator hands over a partial of the bound method.
-        view = getattr(view, "func", None) or getattr(view, "__wrapped__", None)
-        if view is None:
+        if isinstance(view, partial):  # method_decorator hands over a partial of the bound method
+            view = view.func
+        elif hasattr(view, "__wrapped__"):
+            view = view.__wrapped__
+        else:
             return False
     return True
 

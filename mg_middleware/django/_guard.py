@@ -119,7 +119,7 @@ class PlainGuard(Guard):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         callback("on_verdict", options.on_verdict, door="meetgeek_webhook on a plain view", may_be_async=False)
-        self._once_per_meeting: Any = None
+        self._once_per_meeting = None
         if options.store is not None:
             from mg_middleware.idempotency.wsgi import OncePerMeeting  # noqa: PLC0415 - loaded if it is used
 
@@ -250,7 +250,7 @@ class AsyncGuard(Guard):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self._once_per_meeting: Any = None
+        self._once_per_meeting = None
         if options.store is not None:
             from mg_middleware.idempotency.asgi import OncePerMeeting  # noqa: PLC0415 - loaded if it is used
 

@@ -71,8 +71,9 @@ async def _each(chunks: list[bytes]) -> AsyncIterator[bytes]:
 def acknowledgement_of(response: Any) -> HttpResponse:
     """Turn a 2xx response into the acknowledgement that MeetGeek expects: 200 and no body."""
     headers = {name: value for name, value in response.headers.items() if name.lower() not in CONTENT_FIELDS}
-    acknowledgement: Any = HttpResponse(headers=headers | {"Content-Length": "0"})
+    acknowledgement = HttpResponse(headers=headers | {"Content-Length": "0"})
     acknowledgement.cookies = response.cookies
     # Django closes what the response holds, such as files, once the last one is sent.
-    acknowledgement._resource_closers.extend(response._resource_closers)  # noqa: SLF001
-    return acknowledgement  # type: ignore[no-any-return] # made here
+    closers: Any = acknowledgement
+    closers._resource_closers.extend(response._resource_closers)  # noqa: SLF001
+    return acknowledgement

@@ -49,7 +49,8 @@ def keys_from_setting() -> tuple[Key, ...] | Callable[[Any], Any]:
     source = f"the setting {SETTING}"
     try:
         if callable(secret) and not isinstance(secret, type | KeyHolder):
-            return secret  # type: ignore[no-any-return] # as its caller checks
+            secret_of: Callable[[Any], Any] = secret
+            return secret_of
         if secret is None:
             if SECRET_VARIABLE not in os.environ and SECRET_FILE_VARIABLE not in os.environ:
                 raise ConfigurationError("nothing is set")

@@ -6,10 +6,11 @@ import re
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from io import BytesIO
 from types import ModuleType
+from unittest.mock import MagicMock
 
 import pytest
 from cases import (
@@ -320,7 +321,7 @@ class TestConstruction:
             ({"secret": ""}, ConfigurationError, "the secret is empty or blank"),
             ({"secret": []}, ConfigurationError, "secret is an empty collection"),
             ({"secret": 5}, TypeError, "a secret must be str or bytes, not int"),
-            ({"paths": "/a"}, TypeError, "meetgeek_webhook takes no paths=: it guards the view that it decorates"),
+            ({"paths": "/a"}, TypeError, "meetgeek_webhook got an unexpected argument 'paths': it takes view, secret,"),
             ({"path": "/a"}, TypeError, "meetgeek_webhook got an unexpected argument 'path'"),
             ({"acknowlege": True}, TypeError, "did you mean 'acknowledge'?"),
             ({"acknowledge": 1}, TypeError, "acknowledge must be a bool, not int"),
@@ -383,6 +384,33 @@ class TestConstruction:
             meetgeek_webhook(on_verdict=on_verdict)(lambda request: HttpResponse())
         with pytest.raises(TypeError, match="on_verdict is a coroutine function"):
             meetgeek_webhook(handler=print, on_verdict=on_verdict)
+
+    def test_a_view_of_an_odd_kind_is_guarded(self):
+        odd = MagicMock(return_value=HttpResponse())
+
+        def of_no_module(request):
+            return HttpResponse()
+
+        of_no_module.__module__ = "django.utils.decorators"
+        for view in (odd, of_no_module, partial(partial(call, of_no_module)), CallableView()):
+            assert post(meetgeek_webhook(view)).status_code == 200
+            assert post(meetgeek_webhook(view), signature=b"0" * 64).status_code == 401
+        assert odd.call_count == 1
+
+    def test_the_dispatch_of_an_async_class_is_known_through_other_decorators(self):
+        def other(view):
+            @wraps(view)
+            def within(*args, **kwargs):
+                return view(*args, **kwargs)
+
+            return within
+
+        @method_decorator([meetgeek_webhook, other], name="dispatch")
+        class Receive(View):
+            async def post(self, request):
+                return HttpResponse("received")
+
+        assert post(Receive.as_view()).content == b"received"
 
     def test_the_view_keeps_its_name_and_its_own(self):
         def receive(request):
@@ -785,6 +813,11 @@ def respond_without_a_loop_to(view, request):
     """Call a view as a WSGI server's thread does: a plain one with no event loop."""
     response = view(request)
     return asyncio.run(as_coroutine(response)) if hasattr(response, "__await__") else response
+
+
+class CallableView:
+    def __call__(self, request):
+        return HttpResponse()
 
 
 def call(function, argument):
