@@ -5,6 +5,7 @@ import pytest
 from cases import SECRET
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.checks.registry import registry
 from django.test import override_settings
 
 import mg_middleware.django
@@ -58,3 +59,9 @@ def test_it_is_left_out_if_other_applications_are_checked():
     with override_settings(MEETGEEK_WEBHOOK_SECRET=""):
         assert check_secret([other]) == []
         assert len(check_secret([other, ours])) == 1
+
+
+def test_the_application_registers_it():
+    MeetGeekConfig("mg_middleware.django", mg_middleware.django).ready()
+    assert check_secret in registry.get_checks()
+    registry.registered_checks.remove(check_secret)

@@ -798,6 +798,20 @@ class TestEventsAndVerdicts:
             ("incomplete_body", None),
         ]
 
+    def test_a_coroutine_that_is_closed_awaits_nothing_more(self):
+        def close(_argument):
+            raise GeneratorExit
+
+        verdicts = []
+        view = view_of(close, meetgeek_webhook(on_verdict=verdicts.append), is_async=True)
+        with pytest.raises(GeneratorExit):
+            post(view)
+        assert [verdict.outcome for verdict in verdicts] == ["accepted"]
+        view = view_of(close, meetgeek_webhook(secret=close, on_verdict=verdicts.append), is_async=True)
+        with pytest.raises(GeneratorExit):
+            post(view)
+        assert len(verdicts) == 1
+
     def test_an_async_class_may_respond_at_once(self):
         @method_decorator(meetgeek_webhook, name="dispatch")
         class Receive(View):
