@@ -64,4 +64,4 @@ def a_store_that_fails_is_logged(page):
     meeting = b'{"message": "File analyzed successfully", "meeting_id": "meeting-1"}'
     guarded = MeetGeekWSGIMiddleware(quiet, idempotency_store=FailingStore())
     assert deliver(guarded, body=meeting).status_code == 200
-    assert "the idempotency store failed to" in log.getvalue()
+    assert "the idempotency store FailingStore failed to claim" in log.getvalue()
