@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mg_middleware.explanation import Explanation, explain_mismatch
     from mg_middleware.idempotency.stores.memory import MemoryStore
     from mg_middleware.idempotency.stores.redis import RedisStore
+    from mg_middleware.idempotency.stores.sqlalchemy import SQLAlchemyStore
     from mg_middleware.idempotency.stores.sqlite import SQLiteStore
     from mg_middleware.verdict import Outcome, Verdict
     from mg_middleware.webhook import Webhook, sign, verify
@@ -35,6 +36,7 @@ __all__ = [
     "MemoryStore",
     "Outcome",
     "RedisStore",
+    "SQLAlchemyStore",
     "SQLiteStore",
     "UnknownEvent",
     "Verdict",
@@ -57,6 +59,7 @@ _MODULES = {
     "MemoryStore": "idempotency.stores.memory",
     "Outcome": "verdict",
     "RedisStore": "idempotency.stores.redis",
+    "SQLAlchemyStore": "idempotency.stores.sqlalchemy",
     "SQLiteStore": "idempotency.stores.sqlite",
     "UnknownEvent": "events",
     "Verdict": "verdict",

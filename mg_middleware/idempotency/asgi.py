@@ -126,7 +126,7 @@ class OncePerMeeting:
                 latest = await self._calls.claim(key) if self._instant is None else self._instant.claim(key)
         return latest
 
-    def _end(self, claim: HeldClaim, *, successful: bool) -> Awaitable[None] | None:
+    def end(self, claim: HeldClaim, *, successful: bool) -> Awaitable[None] | None:
         """End a claim, the first time; await what is returned, `None` if nothing is left to do."""
         step = claim.finish(successful=successful)
         if step is None:
@@ -138,7 +138,7 @@ class OncePerMeeting:
         self._instant.end(step, claim.key, claim.token)
         return None
 
-    def _drop(self, claim: HeldClaim) -> None:
+    def drop(self, claim: HeldClaim) -> None:
         """Release a claim where nothing can be awaited."""
         if claim.finish(successful=False) is None:
             return
@@ -181,11 +181,11 @@ class HeldASGIClaim(HeldClaim):
 
     def begin_end(self, *, successful: bool) -> Awaitable[None] | None:
         """End the claim; await what is returned, `None` if nothing is left to do."""
-        return self._once_per_meeting._end(self, successful=successful)  # noqa: SLF001 - of this module
+        return self._once_per_meeting.end(self, successful=successful)
 
     def drop(self) -> None:
         """Release the claim where nothing can be awaited."""
-        self._once_per_meeting._drop(self)  # noqa: SLF001 - of this module
+        self._once_per_meeting.drop(self)
 
 
 class ClaimedApplication:

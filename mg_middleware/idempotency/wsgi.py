@@ -115,7 +115,8 @@ class OncePerMeeting:
                 latest = self._calls.claim(key)
         return latest
 
-    def _end(self, claim: HeldClaim, *, successful: bool) -> None:
+    def end(self, claim: HeldClaim, *, successful: bool) -> None:
+        """End a claim; nothing happens the second time."""
         step = claim.finish(successful=successful)
         if step is None:
             return
@@ -149,7 +150,7 @@ class HeldWSGIClaim(HeldClaim):
         Args:
             successful: whether the delivery was processed. If not, its retry is.
         """
-        self._once_per_meeting._end(self, successful=successful)  # noqa: SLF001 - of this module
+        self._once_per_meeting.end(self, successful=successful)
 
 
 class ClaimedApplication:
@@ -215,7 +216,6 @@ def _one_chunk_late(chunks: Iterable[bytes], end: Callable[..., None]) -> Iterat
 
 def _close(chunks: Iterable[bytes], end: Callable[..., None]) -> None:
     try:
-        if hasattr(chunks, "close"):
-            chunks.close()
+        getattr(chunks, "close", tuple)()
     finally:
         end(whole=False)

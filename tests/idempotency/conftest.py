@@ -22,6 +22,7 @@ import redis
 # Worker processes run from this folder and find the module beside them; the tests find it the same way.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from database_servers import MariaDBServer, PostgreSQLServer
 from once_per_meeting import (
     SECRET,
     asgi_application,
@@ -30,7 +31,14 @@ from once_per_meeting import (
     wsgi_application,
 )
 
-from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, MemoryStore, RedisStore, SQLiteStore
+from mg_middleware import (
+    MeetGeekASGIMiddleware,
+    MeetGeekWSGIMiddleware,
+    MemoryStore,
+    RedisStore,
+    SQLAlchemyStore,
+    SQLiteStore,
+)
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -44,6 +52,7 @@ class RedisServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._client = self.client()  # to make one takes longer than what it does here
         self.start()
 
     def start(self):
@@ -70,6 +79,7 @@ class RedisServer:
                     return
 
     def stop(self):
+        self._client.close()
         self._process.terminate()
         self._process.wait(timeout=10)
 
@@ -77,16 +87,14 @@ class RedisServer:
         return redis.Redis.from_url(self.url, **options)
 
     def empty(self):
-        with self.client() as client:
-            client.flushall()
+        self._client.flushall()
 
     def let_pass(self, seconds):
         """Move the life of every key forward, as if so much time had passed."""
-        with self.client() as client:
-            for key in client.scan_iter():
-                left = client.pttl(key)
-                if left >= 0:
-                    client.pexpire(key, left - round(seconds * 1000))
+        for key in self._client.scan_iter():
+            left = self._client.pttl(key)
+            if left >= 0:
+                self._client.pexpire(key, left - round(seconds * 1000))
 
 
 def start_redis_server(folder):
@@ -117,6 +125,37 @@ def redis_server_to_stop(tmp_path):
 def redis_server(session_redis_server):
     session_redis_server.empty()
     return session_redis_server
+
+
+@pytest.fixture(scope="session")
+def session_postgresql_server():
+    server = PostgreSQLServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def session_mariadb_server():
+    server = MariaDBServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgresql_server(session_postgresql_server):
+    session_postgresql_server.execute("DROP TABLE IF EXISTS mg_middleware_deliveries")
+    return session_postgresql_server
+
+
+@pytest.fixture
+def mariadb_server(session_mariadb_server):
+    session_mariadb_server.execute("DROP TABLE IF EXISTS mg_middleware_deliveries")
+    return session_mariadb_server
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def database_server(request):
+    return request.getfixturevalue(f"{request.param}_server")
 
 
 class Clock:
@@ -151,8 +190,30 @@ class StoreKind:
         self.has_a_clock_to_set = name != "memory"  # which goes by a clock that nobody can set
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+def database_store_kind(server):
+    """The databases tell the time by themselves, so that what they hold is moved instead."""
+    stores = []
+
+    def make(**options):
+        stores.append(SQLAlchemyStore(server.url, **options))
+        stores[-1].create_table()
+        return stores[-1]
+
+    def let_pass(seconds):
+        server.execute(
+            f"UPDATE mg_middleware_deliveries SET since = since - {seconds}, until = until - {seconds}"  # noqa: S608
+        )
+
+    yield StoreKind(server.name, make, let_pass, lambda: server.execute("DELETE FROM mg_middleware_deliveries"))
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", "postgresql", "mariadb"])
 def store_kind(request, tmp_path):
+    if request.param in {"postgresql", "mariadb"}:
+        yield from database_store_kind(request.getfixturevalue(f"{request.param}_server"))
+        return
     if request.param == "redis":
         server = request.getfixturevalue("redis_server")
         stores = []
@@ -278,9 +339,14 @@ def workers(tmp_path):
         process.stdout.close()
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "redis", "postgresql", "mariadb"])
 def shared(request, tmp_path):
     """A store that processes share: its kind, and where it is."""
+    if request.param in {"postgresql", "mariadb"}:
+        url = request.getfixturevalue(f"{request.param}_server").url
+        with contextlib.closing(SQLAlchemyStore(url)) as store:
+            store.create_table()
+        return request.param, url
     if request.param == "sqlite":
         return "sqlite", tmp_path / "deliveries.sqlite3"
     return "redis", request.getfixturevalue("redis_server").url

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from once_per_meeting import succeeded
+from worker import STORES
 
 from mg_middleware import MemoryStore, RedisStore, SQLiteStore
 from mg_middleware.idempotency.stores import sqlite_file
@@ -14,7 +15,7 @@ from mg_middleware.idempotency.stores import sqlite_file
 
 def make(shared, **options):
     kind, location = shared
-    return (SQLiteStore if kind == "sqlite" else RedisStore)(location, **options)
+    return STORES[kind](location, **options)
 
 
 def test_a_delivery_whose_process_was_killed_is_processed_again_after_the_lease(protocol, shared, workers):

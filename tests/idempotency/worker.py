@@ -19,9 +19,22 @@ from once_per_meeting import (
     wsgi_application,
 )
 
-from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, MemoryStore, RedisStore, SQLiteStore
+from mg_middleware import (
+    MeetGeekASGIMiddleware,
+    MeetGeekWSGIMiddleware,
+    MemoryStore,
+    RedisStore,
+    SQLAlchemyStore,
+    SQLiteStore,
+)
 
-STORES = {"memory": lambda _location, **options: MemoryStore(**options), "sqlite": SQLiteStore, "redis": RedisStore}
+STORES = {
+    "memory": lambda _location, **options: MemoryStore(**options),
+    "sqlite": SQLiteStore,
+    "redis": RedisStore,
+    "postgresql": SQLAlchemyStore,
+    "mariadb": SQLAlchemyStore,
+}
 
 
 def deliver_on_wsgi(task, store, handle):

@@ -220,8 +220,7 @@ async def _is_done_in_time(future: Future[Any]) -> bool:
     trio = running_trio()
     if trio is not None:
         event = trio.Event()
-        wake = partial(trio.lowlevel.current_trio_token().run_sync_soon, event.set)
-        future.add_done_callback(partial(_wake, wake))
+        future.add_done_callback(partial(_wake, trio.lowlevel.current_trio_token().run_sync_soon, event.set))
         with trio.move_on_after(calling.STEP_SECONDS):
             await event.wait()
         return future.done()
@@ -230,7 +229,7 @@ async def _is_done_in_time(future: Future[Any]) -> bool:
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()
     # By hand, since asyncio.wrap_future and asyncio.wait together take half as long again.
-    future.add_done_callback(partial(_wake, partial(loop.call_soon_threadsafe, _set, waiter)))
+    future.add_done_callback(partial(_wake, loop.call_soon_threadsafe, partial(_set, waiter)))
     timer = loop.call_later(calling.STEP_SECONDS, _set, waiter)
     try:
         await waiter
@@ -244,6 +243,6 @@ def _set(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _wake(wake: Callable[[], object], _future: Future[Any]) -> None:
+def _wake(call_soon: Callable[[Callable[[], None]], object], wake: Callable[[], None], _future: Future[Any]) -> None:
     with suppress(RuntimeError):  # the loop may have ended
-        wake()
+        call_soon(wake)

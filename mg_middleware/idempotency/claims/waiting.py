@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Generator, Hashable
 
 # Seconds between two looks at the store. The holder may be another process, so nothing but the store can tell.
 _FIRST_PAUSE = 0.02
@@ -20,7 +20,7 @@ _waiting: set[tuple[Hashable, str]] = set()
 
 
 @contextmanager
-def place_in_line(place: Hashable, key: str) -> Iterator[bool]:
+def place_in_line(place: Hashable, key: str) -> Generator[bool]:
     """Take the one place of this process that waits for a key, and give it back at the end.
 
     Args:

@@ -116,7 +116,7 @@ class RedisStore:
         self._prefix = text("prefix", prefix)
         self.execution: Execution = "asynchronous" if asynchronous else "blocking"
         self.place: Hashable = _place_of(client, prefix)
-        self._client = client
+        self._client: Any = client
         self._is_ours = isinstance(server, str)
         self._loop = OneEventLoop("redis.asyncio client")
         self._response_error = redis.ResponseError
