@@ -366,7 +366,7 @@ def _now(dialect: str) -> sqlalchemy.ColumnElement[float]:
     return sql.literal_column(expressions[dialect], sql.Double)
 
 
-def _insert_ignoring(dialect: str, table: sqlalchemy.Table) -> Any:  # noqa: ANN401 - each dialect has its own type
+def _insert_ignoring(dialect: str, table: sqlalchemy.Table) -> Any:
     """Return an insertion that does nothing if the key exists."""
     import sqlalchemy as sql  # noqa: PLC0415 - see SQLAlchemyStore
     from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415
