@@ -38,6 +38,7 @@ from types import SimpleNamespace
 import crossplane
 import yaml
 from packaging.requirements import Requirement
+from servers import PostgreSQL
 from steps import SECRET, STEPS, Step, check, deliver, free_port, listens, sign
 from sybil import Document, Region
 from sybil.evaluators.python import PythonEvaluator
@@ -92,6 +93,7 @@ class Page:
         environment["PYTHONUNBUFFERED"] = "1"
         self.environment = environment
         self.shells: list[subprocess.Popen[str]] = []
+        self.databases: list[PostgreSQL] = []
         self.open_terminal()
 
     def open_terminal(self) -> None:
@@ -250,12 +252,12 @@ class Page:
         """Take out what differs on this machine."""
         return re.sub(rf"\b{self.port}\b", "8000", text).replace(str(ROOT), "/path/to/checkout")
 
-    def redis_url(self) -> str:
+    def redis_url(self, port: int | None = None) -> str:
         """Start a Redis server for the page; its URL."""
         if shutil.which("redis-server") is None:
             sys.stderr.write("there is no redis-server on this machine")
             sys.exit(CANNOT)
-        port = free_port()
+        port = port or free_port()
         command = ("redis-server", "--port", str(port), "--save", "", "--dir", str(self.folder))
         self.shells.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         until = time.monotonic() + PATIENCE
@@ -264,9 +266,22 @@ class Page:
             time.sleep(0.02)
         return f"redis://127.0.0.1:{port}"
 
+    def postgresql(self) -> PostgreSQL:
+        """Start a PostgreSQL server for the page."""
+        try:
+            server = PostgreSQL(free_port())
+        except FileNotFoundError as error:
+            sys.stderr.write(str(error))
+            sys.exit(CANNOT)
+        self.databases.append(server)
+        server.start()
+        return server
+
     def close(self) -> None:
         """End every process of the page."""
         self.stop()
+        for server in self.databases:
+            server.close()
         for shell in self.shells:
             with shell:
                 shell.kill()

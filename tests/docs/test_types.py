@@ -18,6 +18,8 @@ UNTYPED = {
     "django",
     "flask_limiter",
     "flask_talisman",
+    "functions_framework",
+    "huey",
     "mangum",
     "prometheus_client",
     "pyramid",

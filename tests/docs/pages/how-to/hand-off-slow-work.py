@@ -1,10 +1,17 @@
+import asyncio
+import json
+import logging
 import os
+import shutil
+import sqlite3
 import time
 from contextlib import redirect_stdout
 from io import StringIO
 
+import httpx
 import pytest
-from steps import after, before, deliver
+import redis
+from steps import after, before, deliver, free_port, sign
 
 from mg_middleware import MeetGeekWSGIMiddleware, MemoryStore
 
@@ -37,9 +44,8 @@ def the_handler_gets_what_is_genuine(page):
     assert printed.getvalue() == "to the queue: m-1\n"
 
 
-@before(file="tasks.py")
+@before(file="existing_app.py")
 def what_acknowledges_a_delivery(page):
-    os.environ["BROKER_URL"] = "memory://"
     answer = deliver(
         MeetGeekWSGIMiddleware(responding("202 Accepted", b"ok", [("X-Request-Id", "7")]), acknowledge=True)
     )
@@ -49,7 +55,7 @@ def what_acknowledges_a_delivery(page):
         assert (answer.status_code == 200) is acknowledged
 
 
-@before(file="tasks.py")
+@before(file="existing_app.py")
 def the_response_decides_what_is_remembered(page):
     runs = []
 
@@ -66,31 +72,144 @@ def the_response_decides_what_is_remembered(page):
     assert len(runs) == 2
 
 
-@after(file="celery_app.py")
-def a_worker_of_celery_gets_the_meeting(page):
-    import celery_app
+def refused_while_the_queue_is_down(error, app):
+    """The exception goes on to the server, which responds 500, and MeetGeek sends again."""
+    with pytest.raises(error):
+        deliver(app, body=MEETING)
+
+
+def acknowledged(app):
+    """The delivery is acknowledged, and no work is done on the way."""
+    with redirect_stdout(StringIO()) as printed:
+        answer = deliver(app, body=MEETING)
+        assert (answer.status_code, answer.content, printed.getvalue()) == (200, b"", "")
+        for refused in (
+            deliver(app, body=MEETING, signature=""),
+            deliver(app, body=MEETING + b" ", signature="0" * 64),
+        ):
+            assert refused.status_code == 401
+
+
+@after(file="existing_app.py")
+def an_existing_application_keeps_its_other_requests(page):
+    page.celery_port = free_port()
+    os.environ["BROKER_URL"] = f"redis://127.0.0.1:{page.celery_port}"
+
+
+@after(file="celery_receiver.py")
+def celery_has_the_meeting_before_it_is_acknowledged(page):
+    import celery_receiver
+    import existing_app
     import tasks
     from celery.contrib.testing.worker import start_worker
+    from kombu.exceptions import OperationalError
 
-    with redirect_stdout(StringIO()) as printed:
-        answer = deliver(celery_app.app, body=MEETING)
-        assert (answer.status_code, answer.content, printed.getvalue()) == (200, b"", "")
-        with start_worker(tasks.celery, perform_ping_check=False, loglevel="ERROR"):
-            wait_for("fetching m-1", printed)
+    for app in (celery_receiver.app, existing_app.app):
+        refused_while_the_queue_is_down(OperationalError, app)
+    page.redis_url(page.celery_port)
+    queue = redis.Redis(port=page.celery_port)
+    for number, app in enumerate((celery_receiver.app, existing_app.app), 1):
+        acknowledged(app)
+        assert queue.llen("celery") == number
+    queue.close()
+    assert deliver(existing_app.app, path="/elsewhere", signature="").status_code == 404
+    with (
+        redirect_stdout(StringIO()) as printed,
+        start_worker(tasks.celery, perform_ping_check=False, loglevel="ERROR", pool="solo"),
+    ):
+        wait_for("fetching m-1\nfetching m-1\n", printed)
 
 
-@after(file="rq_app.py")
-def a_worker_of_rq_gets_the_meeting(page):
-    os.environ["REDIS_URL"] = page.redis_url()
-    import rq_app
+@after(file="rq_receiver.py")
+def rq_has_the_meeting_before_it_is_acknowledged(page):
+    port = free_port()
+    os.environ["REDIS_URL"] = f"redis://127.0.0.1:{port}"
+    import rq_receiver
     from rq import SimpleWorker
 
+    refused_while_the_queue_is_down(redis.ConnectionError, rq_receiver.app)
+    page.redis_url(port)
+    acknowledged(rq_receiver.app)
+    assert [job.args for job in rq_receiver.queue.jobs] == [("m-1",)]
     with redirect_stdout(StringIO()) as printed:
-        answer = deliver(rq_app.app, body=MEETING)
-        assert (answer.status_code, answer.content, printed.getvalue()) == (200, b"", "")
-        SimpleWorker([rq_app.queue], connection=rq_app.queue.connection).work(burst=True, logging_level="ERROR")
+        SimpleWorker([rq_receiver.queue], connection=rq_receiver.queue.connection).work(
+            burst=True, logging_level="ERROR"
+        )
         assert "fetching m-1" in printed.getvalue()
-    rq_app.queue.connection.close()
+    rq_receiver.queue.connection.close()
+
+
+@after(file="huey_receiver.py")
+def huey_has_the_meeting_before_it_is_acknowledged(page):
+    folder = page.folder / "queue"
+    folder.mkdir()
+    os.environ["QUEUE_FILE"] = str(folder / "huey.db")
+    import huey_receiver
+
+    huey_receiver.huey.storage.close()
+    shutil.rmtree(folder)  # as if the disk were gone
+    refused_while_the_queue_is_down(sqlite3.OperationalError, huey_receiver.app)
+    folder.mkdir()
+    huey_receiver.huey.storage.initialize_schema()
+    acknowledged(huey_receiver.app)
+    [task] = huey_receiver.huey.pending()
+    assert task.args == ("m-1",)
+    with redirect_stdout(StringIO()) as printed:
+        huey_receiver.huey.execute(huey_receiver.huey.dequeue())
+        assert "fetching m-1" in printed.getvalue()
+    huey_receiver.huey.storage.close()
+
+
+@after(file="procrastinate_receiver.py")
+def procrastinate_has_the_meeting_before_it_is_acknowledged(page):
+    database = page.postgresql()
+    os.environ["DATABASE_URL"] = database.url
+    import procrastinate_receiver
+    import psycopg
+    from procrastinate.exceptions import ConnectorException
+
+    procrastinate_receiver.queue.schema_manager.apply_schema()
+    database.stop()
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    refused_while_the_queue_is_down(ConnectorException, procrastinate_receiver.app)
+    database.start()
+    acknowledged(procrastinate_receiver.app)
+    with psycopg.connect(database.url) as connection:
+        rows = connection.execute("select args, status from procrastinate_jobs").fetchall()
+    assert rows == [({"meeting_id": "m-1"}, "todo")]
+    procrastinate_receiver.queue.close()
+    with redirect_stdout(StringIO()) as printed:
+        asyncio.run(run_procrastinate(procrastinate_receiver.queue))
+        assert "fetching m-1" in printed.getvalue()
+
+
+async def run_procrastinate(queue):
+    async with queue.open_async():
+        await queue.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
+
+
+@after(file="taskiq_receiver.py")
+def taskiq_has_the_meeting_before_it_is_acknowledged(page):
+    port = free_port()
+    os.environ["REDIS_URL"] = f"redis://127.0.0.1:{port}"
+    import taskiq_receiver
+    from taskiq.exceptions import SendTaskError
+
+    async def deliver_twice():  # on one event loop, as the connections of the broker are bound to it
+        fields = {"x-mg-signature": sign(MEETING)}
+        transport = httpx.ASGITransport(taskiq_receiver.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=fields) as client:
+            with pytest.raises(SendTaskError):
+                await client.post("/", content=MEETING)
+            page.redis_url(port)
+            answer = await client.post("/", content=MEETING)
+        assert (answer.status_code, answer.content) == (200, b"")
+        await taskiq_receiver.broker.connection_pool.disconnect()
+
+    asyncio.run(deliver_twice())
+    with redis.Redis(port=port) as queue:
+        [message] = queue.lrange("taskiq", 0, -1)
+    assert json.loads(message)["args"] == ["m-1"]
 
 
 @after(file="thread_app.py")
