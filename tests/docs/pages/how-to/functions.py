@@ -1,12 +1,15 @@
 import asyncio
 import base64
+import inspect
 from contextlib import redirect_stdout
 from io import StringIO
 
-from steps import after, check, sign
+import azure.functions
+from steps import after, check, deliver, sign
 
 BODY = '{"message": "File analyzed successfully", "meeting_id": "meeting-1"}'
-SIGNATURE = sign(BODY.encode())
+GENUINE = BODY.encode()
+SIGNATURE = sign(GENUINE)
 
 
 def event(body: str, signature: str, *, is_base64: bool = False) -> dict:
@@ -54,3 +57,106 @@ def apig_wsgi_hands_the_body_over(page):
 
     call(handler)
     check(app, failures=False)
+
+
+HEADERS = {"content-type": "application/json", "x-mg-signature": SIGNATURE}
+# The parts that matter of what Lambda hands over, in the letter case and the shape of each source.
+LAMBDA_EVENTS = {
+    "REST API (1.0)": {
+        "version": "1.0",
+        "path": "/webhooks/meetgeek",
+        "httpMethod": "POST",
+        "headers": {"Content-Type": "application/json", "X-MG-Signature": SIGNATURE},
+        "multiValueHeaders": {"Content-Type": ["application/json"], "X-MG-Signature": [SIGNATURE]},
+    },
+    "HTTP API (2.0)": {"version": "2.0", "rawPath": "/webhooks/meetgeek", "headers": HEADERS},
+    "function URL": {"version": "2.0", "rawPath": "/", "headers": HEADERS, "requestContext": {"stage": "$default"}},
+    "load balancer": {"requestContext": {"elb": {}}, "httpMethod": "POST", "headers": HEADERS},
+    "load balancer, multi-value": {
+        "requestContext": {"elb": {}},
+        "httpMethod": "POST",
+        "multiValueHeaders": {name: [value] for name, value in HEADERS.items()},
+    },
+}
+
+
+@after(file="plain_function.py")
+def a_plain_function_of_lambda_takes_every_kind_of_event(page):
+    from plain_function import handler
+
+    for source, parts in LAMBDA_EVENTS.items():
+        for body, is_base64 in ((BODY, False), (base64.b64encode(BODY.encode()).decode(), True)):
+            sent = {**parts, "body": body, "isBase64Encoded": is_base64}
+            with redirect_stdout(StringIO()) as printed:
+                assert handler(sent, None) == {"statusCode": 200, "body": ""}, source
+                assert printed.getvalue() == "analyzed: meeting-1\n"
+                forged = [{**sent, "body": BODY.replace("1", "2"), "isBase64Encoded": False}, {**sent, "body": None}]
+                forged.append({name: value for name, value in sent.items() if "eaders" not in name})
+                assert [handler(event, None)["statusCode"] for event in forged] == [401, 401, 401], source
+                assert printed.getvalue() == "analyzed: meeting-1\n"
+    twice = LAMBDA_EVENTS["REST API (1.0)"] | {"multiValueHeaders": {"X-MG-Signature": [SIGNATURE, SIGNATURE]}}
+    assert handler({**twice, "body": BODY}, None)["statusCode"] == 401
+
+
+@after(file="main.py")
+def the_functions_framework_hands_the_body_over(page):
+    import main  # noqa: F401 - so that its file counts as run
+    from functions_framework import create_app
+
+    app = create_app("receive_webhook", "main.py")
+    check(app, failures=False)
+    assert deliver(app, method="GET", signature="").status_code == 405
+
+
+def azure_request(body=GENUINE, signature=SIGNATURE):
+    return azure.functions.HttpRequest(
+        method="POST",
+        url="https://receiver.azurewebsites.net/api/webhooks/meetgeek",
+        headers={"Content-Type": "application/json", "X-MG-Signature": signature},
+        body=body,
+    )
+
+
+def check_azure(function, *context):
+    """Call a function as Azure's worker does."""
+
+    def call(request):
+        response = function(request, *context)
+        return asyncio.run(response) if inspect.isawaitable(response) else response
+
+    with redirect_stdout(StringIO()) as printed:
+        response = call(azure_request())
+        assert (response.status_code, response.get_body()) == (200, b"")
+        assert printed.getvalue() == "analyzed: meeting-1\n"
+        for forged in (azure_request(b"{}"), azure_request(signature=""), azure_request(signature=SIGNATURE.upper())):
+            assert call(forged).status_code == 401
+        assert printed.getvalue() == "analyzed: meeting-1\n"
+
+
+def user_function(app):
+    [function] = app.get_functions()
+    [trigger] = [binding for binding in function.get_bindings() if binding.type == "httpTrigger"]
+    assert str(trigger.auth_level) == "ANONYMOUS"
+    return function.get_user_function()
+
+
+@after(file="function_app.py")
+def azure_calls_a_function(page):
+    import function_app
+
+    check_azure(user_function(function_app.app))
+
+
+@after(file="asgi_function_app.py")
+def azure_calls_an_asgi_application(page):
+    import asgi_function_app
+
+    check_azure(asgi_function_app.app.middleware.handle_async)
+    assert user_function(asgi_function_app.app)
+
+
+@after(file="wsgi_function_app.py")
+def azure_calls_a_wsgi_application(page):
+    import wsgi_function_app
+
+    check_azure(user_function(wsgi_function_app.app), None)
