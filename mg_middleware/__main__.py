@@ -1,4 +1,4 @@
-"""The way into the command line: `mg-middleware`, or `python -m mg_middleware`."""
+"""The entry point of the command line: `mg-middleware`, or `python -m mg_middleware`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import signal
 import sys
 from importlib.util import find_spec
 
-_TERMINATED = 143  # what shells give for SIGTERM
+_INTERRUPTED = 130  # what shells show for SIGINT
+_TERMINATED = 143  # and for SIGTERM
 _EXTRA = ("a2wsgi", "click", "rich", "uvicorn")
 
 
+class _Termination(KeyboardInterrupt):
+    """SIGTERM, as an exception: like Ctrl-C, it lets a command stop what it has started."""
+
+
 def main() -> int:
-    """Run the command line, or say how to install it: the console script is there without its extra as well.
+    """Run the command line, or say how to install it: the console script exists without its extra, too.
 
     Returns:
         The exit status.
@@ -19,15 +24,19 @@ def main() -> int:
     if any(find_spec(name) is None for name in _EXTRA):
         sys.stderr.write("mg-middleware: the command line needs an extra: pip install 'mg-middleware[cli]'\n")
         return 2
-    signal.signal(signal.SIGTERM, _end)
-    from mg_middleware.cli import main as run  # noqa: PLC0415 - it imports the extra
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        from mg_middleware.cli import main as run  # noqa: PLC0415 - it imports the extra
 
-    return run()
+        return run()
+    except _Termination:
+        return _TERMINATED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
-def _end(_signal: int, _frame: object) -> None:
-    # An exception, as after Ctrl-C, lets a command stop what it has started.
-    sys.exit(_TERMINATED)
+def _terminate(_signal: int, _frame: object) -> None:
+    raise _Termination
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
-"""What several commands take from the command line: the secret, a file, a URL."""
+"""What several commands take: the secret, a file, a URL, and the options that are the same everywhere."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import ssl
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import click
+from click.shell_completion import CompletionItem
 
 from mg_middleware._keys import (
     SECRET_FILE_VARIABLE,
@@ -20,60 +26,156 @@ from mg_middleware.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from typing import TypeAlias
+
+    Command: TypeAlias = Callable[..., Any]
+
+_SENDABLE = re.compile(r"[!-~]+")  # urlsplit drops line breaks, and http.client refuses spaces only when it sends
+_HOST_AND_PORT = re.compile(r"[^/]*:\d+(/.*)?")  # no module has an attribute that is a number
+
+# OpenSSL reads the certificates that it trusts from the file that this names.
+_TRUSTED_VARIABLE = "SSL_CERT_FILE"
 
 
 class CommandError(click.UsageError):
-    """A command cannot be carried out: shown as one line, with exit status 2.
+    """A command cannot run: shown as one line, with exit status 2.
 
-    Not for an answer in the negative, such as a signature that does not match: that is exit status 1.
+    Not for a negative result, such as a signature that does not match: that is exit status 1.
     """
 
 
-_OPTION = "--secret-file"
+def complete_file(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a file."""
+    return [CompletionItem(incomplete, type="file")]
 
-secret_file_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
-    _OPTION,
-    metavar="FILE",
-    help=f"Read the shared secret from this file, not from {SECRET_VARIABLE} or {SECRET_FILE_VARIABLE}.",
+
+def finite(_context: click.Context, _parameter: click.Parameter, seconds: float | None) -> float | None:
+    """Refuse "nan" and "inf", which are numbers to Python."""
+    if seconds is not None and not math.isfinite(seconds):
+        raise click.BadParameter(f"{seconds} is not a number of seconds.")
+    return seconds
+
+
+@dataclass(frozen=True)
+class SecretSource:
+    """Where the shared secret comes from. It holds the secret itself nowhere.
+
+    Args:
+        file: the argument of `--secret-file`, or `None`.
+        variable: the argument of `--secret-env`, or `None`.
+    """
+
+    file: str | None
+    variable: str | None
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is anything for `read` to read."""
+        names = (SECRET_VARIABLE, SECRET_FILE_VARIABLE)
+        return self.file is not None or self.variable is not None or any(name in os.environ for name in names)
+
+    def read(self) -> str:
+        """Read the secret.
+
+        Returns:
+            The secret, not blank, without white space around it.
+
+        Raises:
+            CommandError: no secret is configured, it is blank, or the file cannot be read.
+        """
+        if self.file is not None and self.variable is not None:
+            raise CommandError("--secret-file and --secret-env exclude each other")
+        if not self.is_configured:
+            raise CommandError(
+                f"no secret: set {SECRET_VARIABLE} or {SECRET_FILE_VARIABLE}, or give --secret-env or --secret-file"
+            )
+        try:
+            source, secret = self._read()
+        except ConfigurationError as error:
+            raise CommandError(str(error)) from error
+        try:
+            keys_from(secret)
+        except ConfigurationError as error:  # it is blank
+            raise CommandError(f"{source}: {error}") from error
+        return secret
+
+    def _read(self) -> tuple[str, str]:
+        if self.file is not None:
+            return "--secret-file", secret_from_file(self.file, "--secret-file")
+        if self.variable is None:
+            source = SECRET_VARIABLE if SECRET_VARIABLE in os.environ else SECRET_FILE_VARIABLE
+            return source, secret_from_environment()
+        secret = os.environ.get(self.variable)
+        if secret is None:
+            # Without the name: the secret itself may have been given in its place.
+            raise CommandError("--secret-env: the environment variable that it names is not set")
+        return "--secret-env", secret.strip()
+
+
+def secret_options(command: Command) -> Command:
+    """Add the options `--secret-env` and `--secret-file`, which reach the command as one `SecretSource`, `secret`."""
+
+    @click.option(
+        "--secret-env", metavar="NAME", help=f"Read the shared secret from this variable, not from {SECRET_VARIABLE}."
+    )
+    @click.option(
+        "--secret-file",
+        metavar="FILE",
+        shell_complete=complete_file,
+        help="Read the shared secret from this file.",
+    )
+    @wraps(command)
+    def with_source(*arguments: Any, secret_env: str | None, secret_file: str | None, **options: Any) -> Any:
+        return command(*arguments, secret=SecretSource(secret_file, secret_env), **options)
+
+    return with_source
+
+
+allow_host_option: Callable[[Command], Command] = click.option(
+    "--allow-host",
+    "allow_hosts",
+    metavar="HOST",
+    multiple=True,
+    help="Allow sending to this host, which is not this machine. Repeatable.",
+)
+
+interface_option: Callable[[Command], Command] = click.option(
+    "--interface",
+    type=click.Choice(["auto", "asgi", "wsgi"]),
+    default="auto",
+    show_default=True,
+    help="What kind of application it is.",
 )
 
 
-def is_secret_configured(secret_file: str | None) -> bool:
-    """Tell whether there is anything for `read_secret` to read.
-
-    Args:
-        secret_file: the file that the option names, or `None` for the environment.
-    """
-    return secret_file is not None or SECRET_VARIABLE in os.environ or SECRET_FILE_VARIABLE in os.environ
-
-
-def read_secret(secret_file: str | None) -> str:
-    """Read the shared secret.
-
-    Args:
-        secret_file: the file that the option names, or `None` for the environment.
-
-    Returns:
-        The secret, not blank, without white space around it.
-
-    Raises:
-        CommandError: none is configured, it is blank, or the file cannot be read.
-    """
-    if not is_secret_configured(secret_file):
-        raise CommandError(f"no secret: set {SECRET_VARIABLE} or {SECRET_FILE_VARIABLE}, or give {_OPTION}")
-    try:
-        secret = secret_from_environment() if secret_file is None else secret_from_file(secret_file, _OPTION)
-        keys_from(secret)  # refuses a blank one
-    except ConfigurationError as error:
-        raise CommandError(str(error)) from error
-    return secret
+def _trust(_context: click.Context, _parameter: click.Parameter, file: str | None) -> str | None:
+    if file is not None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except ssl.SSLError as error:
+            raise CommandError(f"--cacert: {file!r} is not a file of PEM certificates") from error
+        except OSError as error:
+            raise CommandError(f"--cacert: {file!r} cannot be read: {error.strerror}") from error
+        os.environ[_TRUSTED_VARIABLE] = str(Path(file).absolute())
+    return file
 
 
-def read_content(file: str) -> bytes:
+cacert_option: Callable[[Command], Command] = click.option(
+    "--cacert",
+    metavar="FILE",
+    shell_complete=complete_file,
+    callback=_trust,
+    expose_value=False,
+    help="Trust the certificates in this PEM file, in place of the system's, for https URLs.",
+)
+
+
+def read_content(file: str, argument: str = "FILE") -> bytes:
     """Read a file to its end.
 
     Args:
         file: its name; "-" for standard input.
+        argument: what names the file on the command line.
 
     Raises:
         CommandError: it cannot be read.
@@ -83,56 +185,60 @@ def read_content(file: str) -> bytes:
             content: bytes = stream.read()
             return content
     except OSError as error:
-        raise CommandError(f"{file!r} cannot be read: {error.strerror}") from error
-    except RuntimeError as error:  # click's word for a process that was started without one
-        raise CommandError("there is no standard input") from error
+        raise CommandError(f"{argument}: {file!r} cannot be read: {error.strerror}") from error
+    except RuntimeError as error:  # from click, if the process was started without one
+        raise CommandError(f"{argument}: there is no standard input") from error
 
 
-_SENDABLE = re.compile(r"[!-~]+")  # urlsplit drops line breaks, and http.client refuses spaces only when it sends
-
-allow_host_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
-    "--allow-host",
-    "allow_hosts",
-    metavar="HOST",
-    multiple=True,
-    help="Send to this host though it is not loopback; may be given several times.",
-)
+def is_url(receiver: str) -> bool:
+    """Tell a URL, also one that lacks its "http://", from MODULE:APP."""
+    return "://" in receiver or _HOST_AND_PORT.fullmatch(receiver) is not None
 
 
-def address_of(url: str, allow_hosts: Collection[str]) -> tuple[str, int]:
-    """Tell the host and the port of a URL that may be sent to.
+def check_url(url: str, allow_hosts: Collection[str]) -> SplitResult:
+    """Take a URL apart if it may be sent to.
 
     Args:
         url: an http or https URL.
-        allow_hosts: the hosts beyond loopback that may be sent to.
+        allow_hosts: the hosts that may be sent to besides this machine.
 
     Raises:
-        CommandError: it is no such URL, or its host is not allowed.
+        CommandError: it is not such a URL, or its host is not allowed.
     """
+    if "://" not in url:
+        shown = url.rpartition("@")[2]
+        raise CommandError(f"{shown!r} is not a URL: write http://{shown}")
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):  # such as a port that is no number
-        host, port = "", 0
-    if not host or not _SENDABLE.fullmatch(url):
-        raise CommandError(f"{url!r} is no http or https URL in ASCII")
-    from pytest_meetgeek.drivers.url import check_url  # noqa: PLC0415 - `sign` and `verify` need not load it
+        port = parts.port
+    except ValueError:  # such as a port that is not a number
+        parts, port = SplitResult("", "", "", "", ""), None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or not _SENDABLE.fullmatch(url):
+        raise CommandError(f"{url!r} is not an http or https URL in ASCII")
+    if "@" in parts.netloc:
+        raise CommandError("a user name and a password in a URL are not sent: leave them out")
+    from pytest_meetgeek import Receiver  # noqa: PLC0415 - `sign` and `verify` do not need it
 
     try:
-        check_url(url, allow_hosts)
+        Receiver(url, allow_hosts=allow_hosts)
     except ValueError as error:
         raise CommandError(
-            f"{host!r} is not this machine: if what is sent may go there, forgeries and all, give --allow-host {host}"
+            f"{parts.hostname!r} is not this machine: if requests, forged ones too, may be sent there, give "
+            f"--allow-host {parts.hostname}"
         ) from error
-    return host, port
+    return parts
 
 
 def unreachable(url: str, error: OSError) -> CommandError:
-    """Word the error for a URL where no connection can be had.
+    """Word the error for a URL to which no connection can be made.
 
     Args:
         url: the URL.
-        error: what the connection ended with.
+        error: the error of the connection.
     """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        remedy = "" if "ismatch" in error.verify_message else "; if you trust it, give it as --cacert FILE"
+        return CommandError(f"the certificate of {url} is not trusted: {error.verify_message.rstrip('.')}{remedy}")
+    if isinstance(error, ssl.SSLError):
+        return CommandError(f"no TLS connection to {url}: does it speak plain http? ({error.reason or error})")
     return CommandError(f"cannot reach {url}: {error.strerror or error}")

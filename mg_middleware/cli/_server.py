@@ -1,7 +1,8 @@
-"""Loading the application that is named on the command line, and running it under uvicorn until a signal stops it."""
+"""Loads the application that is named on the command line, and runs it under uvicorn until a signal stops it."""
 
 from __future__ import annotations
 
+import inspect
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ from a2wsgi import WSGIMiddleware
 
 from mg_middleware.cli._options import CommandError
 from mg_middleware.delivery import DELIVERY_KEY
-from pytest_meetgeek.receiver import find_interface
+from pytest_meetgeek import Receiver
 from pytest_meetgeek.targets import TargetError, load
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from mg_middleware.asgi import ASGIApplication
     from mg_middleware.delivery import Delivery
 
-# All on standard error: standard output belongs to the application. The guard says a word for each request, so that the
-# server need not.
+_STOPS: set[int] = {signal.SIGINT, signal.SIGTERM}
+
+# Everything goes to standard error, because standard output belongs to the application. The guard logs each request, so
+# the server needs no access log.
 _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -38,38 +41,51 @@ _LOGGING: dict[str, Any] = {
 }
 
 
-def run(application: ASGIApplication, factory: str, *, host: str, port: int, workers: int) -> None:
-    """Serve until SIGINT or SIGTERM; requests in hand are answered first.
+def run(application: ASGIApplication, factory: str, *, host: str, port: int, workers: int) -> bool:
+    """Serve until SIGINT or SIGTERM, and finish the requests in progress.
 
     Args:
         application: what to serve.
         factory: the function that builds the same in a worker, as "module:function".
         host: the address to listen on.
-        port: the port to listen on; 0 for a free one.
+        port: the port to listen on; 0 picks a free one.
         workers: the number of processes.
 
+    Returns:
+        Whether SIGINT stopped it, that is, a user at a terminal.
+
     Raises:
-        CommandError: the port cannot be had, or the application does not start.
+        CommandError: the port is not available, or the application does not start.
     """
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, _end)
+    stopped_by: set[int] = set()
+
+    def stop(number: int, _frame: object) -> None:
+        # uvicorn stops by itself on a signal, and then sends it again to whoever handled it before.
+        stopped_by.add(number)
+        raise KeyboardInterrupt
+
+    for number in _STOPS:
+        signal.signal(number, stop)
     serve = partial(
         uvicorn.run, host=host, port=_free_port(host, port), workers=workers, log_config=_LOGGING, access_log=False
     )
     try:
         if workers > 1:
-            _serve_in_workers(partial(serve, factory, factory=True))
+            stopped_by |= _serve_in_workers(partial(serve, factory, factory=True))
         else:
             serve(application)
+    except KeyboardInterrupt:  # older versions of uvicorn let it pass
+        pass
     except SystemExit as end:
         if end.code:
             raise CommandError("the server did not start; its log says why") from end
+    return signal.SIGINT in stopped_by
 
 
-def _serve_in_workers(serve: Callable[[], None]) -> None:
-    """Make `uvicorn.run` end with a status where workers could not start, as it does where it serves alone.
+def _serve_in_workers(serve: Callable[[], None]) -> set[int]:
+    """Return the signals that stopped the workers; exit with a status if they could not start.
 
-    It returns then as it does after a signal. So this process's signals are noted, whoever handles them.
+    `uvicorn.run` returns in both cases. So this process's signals are noted, whoever handles them.
     """
     reader, writer = socket.socketpair()
     with reader, writer:
@@ -79,76 +95,91 @@ def _serve_in_workers(serve: Callable[[], None]) -> None:
             serve()
         finally:
             signal.set_wakeup_fd(-1)
-        writer.send(b"\0")  # no signal's number, so that there is something to read
-        if not {signal.SIGINT, signal.SIGTERM} & set(reader.recv(4096)):
-            sys.exit(1)
-
-
-def _end(_signal: int, _frame: object) -> None:
-    # uvicorn stops by itself on a signal and then sends it again, to whoever listened before: this was no failure.
-    sys.exit(0)
+        writer.send(b"\0")  # not the number of a signal: now there is something to read
+        stopped_by = _STOPS & set(reader.recv(4096))
+    if not stopped_by:
+        sys.exit(1)
+    return stopped_by
 
 
 def _free_port(host: str, port: int) -> int:
-    """Find out whether the port is free before a server starts, which would tell in many lines."""
+    """Find out whether the port is free before a server starts, which would report it in many lines."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         with socket.create_server((host, port), family=family) as listener:
             free: int = listener.getsockname()[1]
             return free
     except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]  # create_server adds the address, which stands there already
+        reason = str(error.strerror).partition(" (")[
+            0
+        ]  # create_server adds the address, which is in the message already
         raise CommandError(f"cannot listen on {host} port {port}: {reason}") from error
 
 
 def load_target(target: str) -> object:
-    """Import an application, or whatever else it is.
+    """Import an application, or make it with a factory.
 
     Args:
-        target: where it is, as "module:attribute"; the working directory is searched first.
+        target: where it is, as "module:attribute" or "module:factory()"; the working directory is searched first.
 
     Raises:
-        CommandError: the import fails, or there is no such attribute.
+        CommandError: the import fails, there is no such attribute, or the factory raises.
     """
     sys.path.insert(0, "")
+    name = target.removesuffix("()")
     try:
-        return load(target)
+        loaded: Any = load(name)
     except TargetError as error:
         raise CommandError(str(error)) from error
+    if name == target:
+        return loaded
+    try:
+        return loaded()
+    except Exception as error:
+        raise CommandError(f"{target!r} raised {type(error).__name__}: {error}") from error
 
 
 def load_application(target: str) -> ASGIApplication:
     """Import an ASGI or WSGI application.
 
     Args:
-        target: where it is, as "module:attribute"; the working directory is searched first.
+        target: where it is, as for `load_target`.
 
     Returns:
         An ASGI application; a WSGI application is adapted.
 
     Raises:
-        CommandError: the import fails, or what it finds is no application.
+        CommandError: the import fails, or what it finds is not an application.
     """
     application: Any = load_target(target)
     try:
-        interface = find_interface(application)
+        interface = Receiver(application).interface
     except TypeError as error:
-        raise CommandError(f"{target!r} is no ASGI or WSGI application") from error
+        remedy = f": if it is a factory, write '{target}()'" if _takes_nothing(application) else ""
+        raise CommandError(f"{target!r} is not an ASGI or WSGI application{remedy}") from error
     guardable: ASGIApplication = as_asgi(application) if interface == "wsgi" else application
     return guardable
 
 
-def as_asgi(application: WSGIApplication) -> ASGIApplication:
-    """Turn a WSGI application into one for behind `MeetGeekASGIMiddleware`, which finds its delivery as under WSGI.
+def _takes_nothing(application: object) -> bool:
+    try:
+        inspect.signature(cast("Any", application)).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
 
-    Not for in front of the guard, which judges the request before a thread is taken for it.
+
+def as_asgi(application: WSGIApplication) -> ASGIApplication:
+    """Adapt a WSGI application so that `MeetGeekASGIMiddleware` can guard it, and it finds its delivery as under WSGI.
+
+    Not for use in front of the guard, which decides before a thread is taken.
 
     Args:
         application: the application; it is called in threads.
     """
 
     def with_delivery(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # a2wsgi reads to the end of the body and not of a length, whatever the framing was.
+        # a2wsgi reads to the end of the body, not up to a length, whatever the framing was.
         environ["wsgi.input_terminated"] = True
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         delivery: Delivery | None = environ["asgi.scope"].get(DELIVERY_KEY)

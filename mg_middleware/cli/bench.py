@@ -1,4 +1,4 @@
-"""The command `bench`: what the guard adds to the user's own application."""
+"""The command `bench`: what the guard adds to your own application."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from io import BytesIO
 from secrets import token_hex
 from statistics import median, quantiles
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from mg_middleware._reporting import logger
 from mg_middleware.asgi import MeetGeekASGIMiddleware
-from mg_middleware.cli._options import CommandError, is_secret_configured, read_secret, secret_file_option
-from mg_middleware.cli._output import standard_output
+from mg_middleware.cli._options import CommandError, finite, interface_option, secret_options
+from mg_middleware.cli._output import has_reader_left, print_error, standard_output
 from mg_middleware.cli._server import load_target
 from mg_middleware.delivery import DELIVERY_KEY, Delivery
 from mg_middleware.wsgi import MeetGeekWSGIMiddleware
 from pytest_meetgeek import MeetGeek, Receiver
-from pytest_meetgeek.receiver import find_interface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_meetgeek import WebhookRequest
-    from pytest_meetgeek.receiver import Interface
+    from mg_middleware.cli._options import SecretSource
+    from pytest_meetgeek import Response, WebhookRequest
 
-_ROUND = 0.002  # seconds: short beside what disturbs a machine, long beside what the clock can tell
+    Interface = Literal["auto", "asgi", "wsgi"]
+
+_LOGGER = logging.getLogger("mg_middleware")
+_GUARDS = (MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware)
+_ROUND = 0.002  # seconds: short compared with what disturbs a machine, long compared with the resolution of the clock
 _MOST_IN_A_ROUND = 200
 _FEWEST_ROUNDS = 5
 _ELSEWHERE = "/another-path"
-_FAILURE = 400  # HTTP statuses from here on are refusals and errors
-_UNNOTICED = 0.05  # what two measurements of the same application may differ by
+_FAILURE = 400  # HTTP statuses from here on mean refusals and errors
+_UNNOTICED = 0.05  # two measurements of the same application may differ by this share
 
 
 @click.command()
 @click.argument("application", metavar="MODULE:APP")
-@click.option("--path", default="/webhooks/meetgeek", show_default=True, help="The path of the webhook.")
+@click.option("--path", default="/", show_default=True, help="The path of the webhook.")
 @click.option(
     "--body-size",
     type=click.IntRange(0),
@@ -54,29 +56,30 @@ _UNNOTICED = 0.05  # what two measurements of the same application may differ by
     type=click.FloatRange(0, min_open=True),
     default=3.0,
     show_default=True,
+    callback=finite,
     help="How long each kind of request is measured.",
 )
-@click.option(
-    "--interface",
-    type=click.Choice(["auto", "asgi", "wsgi"]),
-    default="auto",
-    show_default=True,
-    help="What the application is.",
-)
-@secret_file_option
+@interface_option
+@secret_options
 def bench(
-    application: str, *, path: str, body_size: int | None, seconds: float, interface: Interface, secret_file: str | None
+    application: str, *, path: str, body_size: int | None, seconds: float, interface: Interface, secret: SecretSource
 ) -> None:
     """Measure what the guard adds to a request of MODULE:APP.
 
-    The same application is measured with and without it, in turn, in this process. It may be guarded already or not. A
-    secret is needed only if the guard is not its outermost layer; without one a made-up secret is used.
+    MODULE:factory() calls a factory. The same application is measured with and without the guard, in turn, in this
+    process. If it is guarded already, its own guard, and with it its store, is taken off first. A secret is needed only
+    if the application verifies signatures by itself; without one a made-up secret is used.
+
+    The handler of the application runs thousands of times.
     """
-    secret = read_secret(secret_file) if is_secret_configured(secret_file) else token_hex(16)
+    key = secret.read() if secret.is_configured else token_hex(16)
     loaded = load_target(application)
+    print_error("mg-middleware bench", f"the handler of {application!r} runs thousands of times now")
     try:
-        costs = measure_overhead(loaded, secret, path=path, body_size=body_size, seconds=seconds, interface=interface)
-    except Exception as error:  # whatever the application raises, or what says that it is none
+        costs = measure_overhead(loaded, key, path=path, body_size=body_size, seconds=seconds, interface=interface)
+    except Exception as error:  # the application may raise anything
+        if isinstance(error, BrokenPipeError) and has_reader_left():
+            raise
         raise CommandError(f"{application!r} cannot be measured: {type(error).__name__}: {error}") from error
     # Narrow enough for eighty columns, the width of a pipe.
     headings = ("request", "application alone", "guarded", "the guard adds")
@@ -96,11 +99,11 @@ def bench(
 
 @dataclass(frozen=True)
 class Cost:
-    """What the guard does to the time of one kind of request.
+    """The time of one kind of request, with and without the guard.
 
     Args:
         kind: which requests these are.
-        status: what the bare application answers.
+        status: the status of the bare application's response.
         bare: the median time of the bare application, in seconds.
         guarded: the median time of the guarded one, in seconds.
         added: the median of the differences between neighbouring rounds, in seconds.
@@ -119,57 +122,89 @@ def measure_overhead(
     app: object,
     secret: str | bytes,
     *,
-    path: str = "/webhooks/meetgeek",
+    path: str = "/",
     body_size: int | None = None,
     seconds: float = 3.0,
     interface: Interface = "auto",
 ) -> list[Cost]:
     """Measure an application with and without the guard, in turn.
 
-    Not for the requests per second of a server: no socket is involved, and one request is answered after the other.
+    Not for the requests per second of a server: no socket is involved, and requests are handled one after another.
 
     Args:
-        app: the application; if the guard is its outermost layer, that layer is taken off first.
-        secret: what the requests are signed with. An application that has a guard further in must have the same one.
+        app: the application. Its own guard is taken off first.
+        secret: signs the requests. An application that verifies signatures by itself must have the same one.
         path: where the requests go.
         body_size: the size of their body in bytes; `None` for the documented body.
-        seconds: for how long each kind of request is measured.
-        interface: "asgi" or "wsgi" where the application does not show which it is.
+        seconds: how long each kind of request is measured.
+        interface: "asgi" or "wsgi" if the application does not show which it is.
 
     Returns:
-        The cost of a genuine request, of an unsigned one, and of one to a path that is not guarded.
+        The cost of a genuine request, of an unsigned one, and, unless `path` is the root, of one to an unguarded path.
 
     Raises:
         LifespanError: the application did not start.
-        TypeError: it is no application.
+        TypeError: it is not an application.
+        ValueError: it has a guard that cannot be taken off.
         Exception: what the application raises.
     """
-    bare = cast("Any", app)
-    if isinstance(app, MeetGeekASGIMiddleware | MeetGeekWSGIMiddleware):
-        bare = bare.app
-    interface = find_interface(bare) if interface == "auto" else interface
-    guard: Any = MeetGeekASGIMiddleware if interface == "asgi" else MeetGeekWSGIMiddleware
+    bare = cast("Any", _without_guard(app))
+    kind: Interface = "asgi" if Receiver(bare, interface=interface).interface == "asgi" else "wsgi"
+    guard: Any = MeetGeekASGIMiddleware if kind == "asgi" else MeetGeekWSGIMiddleware
     guarded = guard(bare, secret, paths=path, max_body_size=None)
     meetgeek = MeetGeek(secret)
     genuine = meetgeek.analyzed() if body_size is None else meetgeek.raw(b"x" * body_size)
-    level = logger().level
-    logger().setLevel(logging.ERROR)  # the line for each refusal would be measured with it, and flood the terminal
+    unsigned = genuine.with_signature()
+    level = _LOGGER.level
+    _LOGGER.setLevel(logging.ERROR)  # the line for each refusal would be measured, too, and flood the terminal
     try:
-        with Laboratory(bare, interface) as laboratory:
-            return [
+        with Laboratory(bare, kind) as laboratory:
+            if _is_guarded(laboratory.response(unsigned, path), unsigned):
+                raise ValueError("it has a guard that cannot be taken off: give the application without it")
+            costs = [
                 laboratory.compare("genuine", bare, guarded, genuine, path, seconds),
-                laboratory.compare("unsigned", bare, guarded, genuine.with_signature(), path, seconds),
-                laboratory.compare("path not guarded", bare, guarded, genuine, _ELSEWHERE, seconds),
+                laboratory.compare("unsigned", bare, guarded, unsigned, path, seconds),
             ]
+            if path.strip("/"):
+                costs.append(laboratory.compare("path not guarded", bare, guarded, genuine, _ELSEWHERE, seconds))
+            return costs
     finally:
-        logger().setLevel(level)
+        _LOGGER.setLevel(level)
+
+
+def _without_guard(app: object) -> object:
+    """Take the guard off an application, in the places where the guides for the frameworks put it."""
+    while isinstance(app, _GUARDS):
+        if vars(app)["_posts_only"]:
+            raise ValueError("its guard has a handler=, so it is no application without the guard")
+        app = cast("object", app.app)
+    frameworks: Any = app
+    if isinstance(getattr(app, "wsgi_app", None), _GUARDS):  # Flask
+        frameworks.wsgi_app = _without_guard(frameworks.wsgi_app)
+    if hasattr(app, "user_middleware"):  # Starlette, FastAPI
+        frameworks.user_middleware = [layer for layer in frameworks.user_middleware if layer.cls not in _GUARDS]
+    return app
+
+
+def _is_guarded(response: Response, unsigned: WebhookRequest) -> bool:
+    """Tell by the response to an unsigned request whether a guard wrote it: these are all the same."""
+
+    def nothing(_environ: object, _start_response: object) -> list[bytes]:
+        return []
+
+    refusal = Receiver(MeetGeekWSGIMiddleware(nothing, "any"), interface="wsgi").send(unsigned)
+    return _challenge_and_body(response) == _challenge_and_body(refusal)
+
+
+def _challenge_and_body(response: Response) -> tuple[list[str], bytes]:
+    return [value for name, value in response.headers if name.lower() == "www-authenticate"], response.body
 
 
 def verdict(costs: Sequence[Cost]) -> str:
-    """Say in plain words what the costs come to.
+    """Say in plain words what the costs mean.
 
     Args:
-        costs: what `measure_overhead` found.
+        costs: the result of `measure_overhead`.
 
     Returns:
         One sentence, or two.
@@ -177,12 +212,12 @@ def verdict(costs: Sequence[Cost]) -> str:
     genuine = costs[0]
     if genuine.status >= _FAILURE:
         return (
-            f"The application answers {genuine.status} to a genuine request, so this says little: give the path of its "
-            "webhook, and the secret if it is guarded further in."
+            f"The application responds with {genuine.status} to a genuine request, so the result isn't meaningful: "
+            "give the path of its webhook, and the secret if it verifies signatures by itself."
         )
     share = genuine.added / genuine.bare
     cost = (
-        f"Guarding adds {genuine.added * 1e6:.1f} µs to a genuine request, {share:.1%} of what the application takes."
+        f"Guarding adds {genuine.added * 1e6:.1f} µs to a genuine request, {share:.1%} of the application's own time."
     )
     if genuine.spread[0] <= 0:
         return f"{cost} That is within the noise of this measurement."
@@ -192,18 +227,18 @@ def verdict(costs: Sequence[Cost]) -> str:
 
 
 class Laboratory:
-    """A place where requests are sent to applications in this process, again and again, on one event loop.
+    """Sends requests to applications in this process, again and again, on one event loop.
 
     Use it as a context manager.
 
     Args:
-        app: the application whose lifespan is run meanwhile, if it is an ASGI application.
+        app: the application whose lifespan runs meanwhile, if it is an ASGI application.
         interface: "asgi" or "wsgi".
     """
 
     def __init__(self, app: Any, interface: Interface) -> None:
-        # What a request finds beside what it brings: the state that the lifespan left, and a delivery. An application
-        # that asks for the delivery takes its usual way without the guard, too.
+        # What a request finds besides its own data: the state that the lifespan left, and a delivery, so that an
+        # application that asks for the delivery takes its usual path without the guard, too.
         self._state: dict[str, Any] = {}
         self._delivery: Delivery | None = None
         self._interface = interface
@@ -224,18 +259,18 @@ class Laboratory:
     def __exit__(self, *_: object) -> None:
         self._receiver.close()
 
-    def status(self, request: WebhookRequest, path: str) -> int:
-        """Send one request to the application, which starts its lifespan, and tell the status of its answer."""
+    def response(self, request: WebhookRequest, path: str) -> Response:
+        """Send one request to the application, which starts its lifespan."""
         self._delivery = _delivery_in(request)
         response = self._receiver.send(request, path=path)
         if response.error is not None:
             raise response.error
-        return response.status
+        return response
 
     def batch(self, app: Any, request: WebhookRequest, path: str, count: int) -> Callable[[], None]:
-        """Prepare a function that sends one request so many times, each as soon as the one before is answered.
+        """Prepare a function that sends one request `count` times, each as soon as the previous response is complete.
 
-        What the lifespan leaves for the requests is there once `status` was called.
+        The state that the lifespan leaves for requests exists once `response` was called.
         """
         delivery = {DELIVERY_KEY: _delivery_in(request)}
         if self._interface == "wsgi":
@@ -246,8 +281,8 @@ class Laboratory:
     def compare(
         self, kind: str, bare: object, guarded: object, request: WebhookRequest, path: str, seconds: float
     ) -> Cost:
-        """Time two applications in turn, so that what disturbs the machine disturbs both."""
-        status = self.status(request, path)
+        """Time two applications in turn, so that a disturbance of the machine affects both."""
+        status = self.response(request, path).status
         one = max(_time(self.batch(app, request, path, 1)) for app in (bare, guarded))
         count = max(1, min(_MOST_IN_A_ROUND, int(_ROUND / one)))
         batches = [self.batch(app, request, path, count) for app in (bare, guarded)]
@@ -280,11 +315,11 @@ async def _send_all_asgi(app: Any, scope: dict[str, Any], events: list[dict[str,
 
 def _send_all_wsgi(app: Any, environ: dict[str, Any], body: bytes, count: int) -> None:
     for _ in range(count):
-        answer = app({**environ, "wsgi.input": BytesIO(body)}, _start_response)
-        for _piece in answer:
+        response = app({**environ, "wsgi.input": BytesIO(body)}, _start_response)
+        for _piece in response:
             pass
-        if hasattr(answer, "close"):
-            answer.close()
+        if hasattr(response, "close"):
+            response.close()
 
 
 class _Connection:
@@ -301,7 +336,7 @@ class _Connection:
         if self._events:
             return self._events.pop()
         if not self._ended:
-            # The client stays until it has its answer.
+            # The client stays until it has its response.
             self._client_left = self._client_left or asyncio.Event()
             await self._client_left.wait()
         return {"type": "http.disconnect"}

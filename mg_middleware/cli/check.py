@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import click
 
 from mg_middleware._keys import SECRET_VARIABLE
 from mg_middleware.cli._options import (
     CommandError,
-    address_of,
     allow_host_option,
-    read_secret,
-    secret_file_option,
+    cacert_option,
+    check_url,
+    complete_file,
+    finite,
+    interface_option,
+    is_url,
+    secret_options,
     unreachable,
 )
+from mg_middleware.cli._output import has_reader_left
+from pytest_meetgeek.drivers.url import connection_to
+
+if TYPE_CHECKING:
+    from mg_middleware.cli._options import SecretSource
 
 _CONNECT_TIMEOUT = 10.0  # seconds
-_VERDICTS = (0, 1)  # passed and failed: what else pytest ends with says that it could not run the suite
+_PATIENCE = 1.0  # seconds
+_RESULTS = (0, 1)  # passed and failed: with any other status, pytest could not run the suite
 
 
 @click.command()
@@ -29,18 +40,31 @@ _VERDICTS = (0, 1)  # passed and failed: what else pytest ends with says that it
 @click.argument("pytest_arguments", metavar="[-- PYTEST_ARGUMENTS]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--path", default="/", show_default=True, help="The path of the webhook.")
 @click.option("--host", help="The Host field of each request.")
-@click.option("--handler", metavar="MODULE:FUNCTION", help="What processes an event: its runs are counted.")
+@click.option(
+    "--handler", metavar="MODULE:FUNCTION", help="The function that processes an event: its runs are counted."
+)
 @click.option("--strict", is_flag=True, help="Let checks of level SHOULD fail, too.")
-@click.option("--interface", type=click.Choice(["auto", "asgi", "wsgi"]), help="What the application is.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="How long the receiver may take.  [default: 10]")
+@interface_option
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    callback=finite,
+    metavar="SECONDS",
+    help="How long the receiver may take.  [default: 10]",
+)
 @click.option("--count", metavar="COMMAND", help="At a URL: prints how many events were processed so far.")
 @click.option("--break", "break_", metavar="COMMAND", help="At a URL: makes processing fail. Needs --count and --heal.")
 @click.option("--heal", metavar="COMMAND", help="Undoes --break.")
 @click.option("--seed", metavar="TEXT", help="Chooses the meeting ids, for a receiver that remembers earlier ones.")
-@click.option("--secret-env", metavar="NAME", help="The variable in which the application reads its secret.")
-@click.option("--report", metavar="FILE", help="Write what each check found to this file, as JSON.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    shell_complete=complete_file,
+    help="Write each check's result to this file, as JSON.",
+)
 @allow_host_option
-@secret_file_option
+@cacert_option
+@secret_options
 def check(
     receiver: str,
     pytest_arguments: tuple[str, ...],
@@ -49,31 +73,33 @@ def check(
     host: str | None,
     handler: str | None,
     strict: bool,
-    interface: str | None,
+    interface: str,
     timeout: float | None,
     count: str | None,
     break_: str | None,
     heal: str | None,
     seed: str | None,
-    secret_env: str | None,
     report: str | None,
     allow_hosts: tuple[str, ...],
-    secret_file: str | None,
+    secret: SecretSource,
 ) -> int:
     """Test a receiver with the conformance suite of the pytest plugin.
 
     The receiver may be guarded by this package or written by hand. It is an application, a factory such as
-    "shop:create_app()", or the URL of a receiver that runs. An application is started with the secret in
-    MEETGEEK_WEBHOOK_SECRET, or in the variable that --secret-env names. Arguments after "--" are passed to pytest;
-    the addopts of your own pytest configuration are not used.
+    "shop:create_app()", or the URL of a running receiver. An application is started with the secret in
+    MEETGEEK_WEBHOOK_SECRET, or in the variable that --secret-env names. Arguments after "--" are passed to pytest; the
+    addopts of your own pytest configuration are not used.
 
     Exit status 0 if it passes, 1 if a check fails, 2 if the suite cannot run.
     """
     if find_spec("pytest") is None:
         raise CommandError("check needs an extra: pip install 'mg-middleware[pytest]'")
-    secret = _secret_of(secret_env) if secret_env else read_secret(secret_file)
-    variable = secret_env or SECRET_VARIABLE
-    if "://" in receiver:
+    variable = secret.variable or SECRET_VARIABLE
+    # The application gets an environment of its own, with the secret where its guard looks for it.
+    environment = {**os.environ, variable: secret.read()}
+    # The user's addopts are made for the user's own tests: -x or --cov would change what is tested here.
+    environment.pop("PYTEST_ADDOPTS", None)
+    if is_url(receiver):
         _check_connection(receiver, allow_hosts)
     options = {
         "--meetgeek-app": receiver,
@@ -89,30 +115,37 @@ def check(
         "--meetgeek-seed": seed,
         "--meetgeek-report": report,
     }
-    # The user's addopts are made for the user's own tests: -x or --cov would change what is tested here.
     command = [sys.executable, "-m", "pytest", "-o", "addopts="]
     command += [f"{option}={value}" for option, value in options.items() if value is not None]
     command += [f"--meetgeek-allow-host={host}" for host in allow_hosts]
     command += ["--meetgeek-strict"] if strict else []
-    # A process of its own: pytest wants to rewrite what it finds imported, and the application gets an environment of
-    # its own, in which the secret stands where the guard looks for it.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
-    status = subprocess.call([*command, *pytest_arguments], env={**environment, variable: secret})  # noqa: S603 - the words above
-    return status if status in _VERDICTS else 2
+    status = _run([*command, *pytest_arguments], environment)
+    if status == 1 and has_reader_left():  # pytest, too, exits with 1 then
+        raise BrokenPipeError
+    return status if status in _RESULTS else 2
 
 
-def _secret_of(variable: str) -> str:
-    """Read the secret from the variable in which the application reads it."""
-    secret = os.environ.get(variable, "")
-    if not secret.strip():
-        raise CommandError(f"--secret-env: the environment variable {variable} is not set, or empty")
-    return secret
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    # In a process of its own, because pytest rewrites modules as they are imported.
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as running:  # noqa: S603 - a list, no shell
+        try:
+            for line in running.stderr or ():
+                click.echo(line.replace("--meetgeek-", "--"), err=True, nl=False)
+        except BaseException:
+            # After Ctrl-C, which reaches it as well, pytest ends by itself.
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(_PATIENCE)
+            running.kill()
+            raise
+    return running.returncode
 
 
 def _check_connection(url: str, allow_hosts: tuple[str, ...]) -> None:
-    """Find out whether anyone listens, before every single check finds it out."""
-    address = address_of(url, allow_hosts)
+    """Find out that no connection can be made before each check finds it out."""
+    connection = connection_to(check_url(url, allow_hosts), _CONNECT_TIMEOUT)
     try:
-        socket.create_connection(address, _CONNECT_TIMEOUT).close()
+        connection.connect()
     except OSError as error:
         raise unreachable(url, error) from error
+    finally:
+        connection.close()

@@ -1,4 +1,4 @@
-"""The command `demo`: one minute that shows what the guard does."""
+"""The command `demo`: shows in one minute what the guard does."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from mg_middleware import MeetGeekASGIMiddleware, SQLiteStore, delivery_of
+from mg_middleware import MeetGeekASGIMiddleware, SQLiteStore
 from mg_middleware.cli._output import standard_output
 from pytest_meetgeek import FORGERIES, MeetGeek, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from mg_middleware import Verdict
-    from mg_middleware.asgi import Receive, Scope, Send
+    from mg_middleware import Delivery, Verdict
     from mg_middleware.events import Event
     from pytest_meetgeek import Response, WebhookRequest
 
 _PATH = "/webhooks/meetgeek"
 
-# The forgeries that have a row of their own. The rest of those that every receiver must refuse share one.
+# The forgeries that have a row of their own. The others that every receiver must refuse share one.
 _FORGERIES = {
     "missing": "forged: no signature",
     "wrong-secret": "forged: another secret",
@@ -44,20 +43,17 @@ _FORGERIES = {
 
 
 @dataclass
-class _Application:
-    """A receiver as a user would write it: it processes each event, and answers "ok", which is no acknowledgement."""
+class _Shop:
+    """The user's side: processes each event, or fails, as when a database is locked."""
 
     processed: list[Event] = field(default_factory=list["Event"])
     fails_next: bool = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        status, body = 500, b"the database is locked"
-        if not self.fails_next:
-            self.processed.append(delivery_of(scope).event)
-            status, body = 200, b"ok"
-        self.fails_next = False
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": body})
+    def process(self, delivery: Delivery) -> None:
+        if self.fails_next:
+            self.fails_next = False
+            raise RuntimeError("the database is locked")
+        self.processed.append(delivery.event)
 
 
 @dataclass(frozen=True)
@@ -66,14 +62,14 @@ class _Scene:
 
     Args:
         title: what is sent, in words.
-        posts: sends it and returns each answer.
-        as_promised: tells whether these are the right answers.
+        send: sends it and returns each response.
+        is_right: whether these are the right responses.
         processed: how many events must be processed.
     """
 
     title: str
-    posts: Callable[[], Sequence[Response]]
-    as_promised: Callable[[Sequence[Response]], bool]
+    send: Callable[[], Sequence[Response]]
+    is_right: Callable[[Sequence[Response]], bool]
     processed: int
 
 
@@ -81,56 +77,50 @@ class _Scene:
 def demo() -> int:
     """Show the guard at work: a receiver, and what is sent to it.
 
-    A fake MeetGeek sends genuine deliveries, forgeries, a retry and a team's copies; what comes of them is shown. The
-    receiver listens on a free port of 127.0.0.1 and remembers meetings in a temporary folder; nothing is left behind.
+    A fake MeetGeek sends genuine deliveries, forgeries, a retry and the copies for a team. A table shows the responses
+    and how many events were processed. The receiver listens on a free port of 127.0.0.1 and remembers meetings in a
+    temporary folder. Nothing is left behind.
 
-    Exit status 0 if all came out as promised, 1 if not.
+    Exit status 0 if everything came out as promised, 1 if not.
     """
     secret = token_hex(16)
-    application = _Application()
+    shop = _Shop()
     verdicts: list[Verdict] = []
-    # The refusals are the show; they stand in the table, not in the log.
+    # The table shows the refusals, so the log need not.
     logging.getLogger("mg_middleware").addHandler(logging.NullHandler())
     with tempfile.TemporaryDirectory() as folder:
         store = SQLiteStore(Path(folder, "meetings.db"))
-        guarded = MeetGeekASGIMiddleware(
-            application,
-            secret,
-            paths=_PATH,
-            acknowledge=True,
-            idempotency_store=store,
-            on_verdict=verdicts.append,
+        guard = MeetGeekASGIMiddleware(
+            secret=secret, handler=shop.process, idempotency_store=store, on_verdict=verdicts.append
         )
         try:
-            with _running(guarded) as origin:
-                return _play(
-                    _scenes(MeetGeek(secret), Receiver(origin + _PATH), application), application, verdicts, origin
-                )
+            with _running(guard) as origin:
+                return _play(_scenes(MeetGeek(secret), Receiver(origin + _PATH), shop), shop, verdicts, origin)
         finally:
             store.close()
 
 
-def _scenes(meetgeek: MeetGeek, receiver: Receiver, application: _Application) -> Iterator[_Scene]:
+def _scenes(meetgeek: MeetGeek, receiver: Receiver, shop: _Shop) -> Iterator[_Scene]:
     def deliver(*requests: WebhookRequest) -> list[Response]:
-        return [answer for record in meetgeek.fan_out(receiver, requests) for answer in record.attempts]
+        return [response for record in meetgeek.fan_out(receiver, requests) for response in record.attempts]
 
     def deliver_to_failing() -> list[Response]:
-        application.fails_next = True
+        shop.fails_next = True
         return deliver(meetgeek.analyzed())
 
     def forge(*names: str) -> list[Response]:
         # Once each: a forger does not follow MeetGeek's retry policy.
         return [receiver.send(meetgeek.forged(name)) for name in names]
 
-    def acknowledged(answers: Sequence[Response]) -> bool:
-        return all(answer.acknowledged for answer in answers)
+    def acknowledged(responses: Sequence[Response]) -> bool:
+        return all(response.acknowledged for response in responses)
 
-    def acknowledged_at_second(answers: Sequence[Response]) -> bool:
-        return [answer.acknowledged for answer in answers] == [False, True]
+    def acknowledged_at_second(responses: Sequence[Response]) -> bool:
+        return [response.acknowledged for response in responses] == [False, True]
 
     def refused(*names: str) -> Callable[[Sequence[Response]], bool]:
-        return lambda answers: all(
-            FORGERIES[name].refused_by(answer.status) for name, answer in zip(names, answers, strict=True)
+        return lambda responses: all(
+            FORGERIES[name].refused_by(response.status) for name, response in zip(names, responses, strict=True)
         )
 
     first = meetgeek.analyzed()
@@ -145,11 +135,11 @@ def _scenes(meetgeek: MeetGeek, receiver: Receiver, application: _Application) -
     yield _Scene(f"{len(others)} further forgeries", partial(forge, *others), refused(*others), 0)
 
 
-def _play(scenes: Iterable[_Scene], application: _Application, verdicts: list[Verdict], origin: str) -> int:
+def _play(scenes: Iterable[_Scene], shop: _Shop, verdicts: list[Verdict], origin: str) -> int:
     # Narrow enough for eighty columns, the width of a pipe.
     table = Table(
         "MeetGeek sends",
-        "answered",
+        "response",
         "the guard says",
         "processed",
         "right",
@@ -157,18 +147,18 @@ def _play(scenes: Iterable[_Scene], application: _Application, verdicts: list[Ve
         show_edge=False,
         pad_edge=False,
     )
-    posts, wrong = 0, 0
+    requests, wrong = 0, 0
     for scene in scenes:
-        processed_before = len(application.processed)
+        processed_before = len(shop.processed)
         verdicts.clear()
-        answers = scene.posts()
-        processed = len(application.processed) - processed_before
-        right = processed == scene.processed and scene.as_promised(answers)
-        posts += len(answers)
+        responses = scene.send()
+        processed = len(shop.processed) - processed_before
+        right = processed == scene.processed and scene.is_right(responses)
+        requests += len(responses)
         wrong += not right
         table.add_row(
             scene.title,
-            _counted(str(answer.status) for answer in answers),
+            _counted(str(response.status) for response in responses),
             _counted(verdict.outcome for verdict in verdicts),
             str(processed),
             Text("yes", "green") if right else "NO",
@@ -180,18 +170,18 @@ def _play(scenes: Iterable[_Scene], application: _Application, verdicts: list[Ve
     if wrong:
         console.print(f"\n{wrong} rows did not come out as the contract promises.")
         return 1
-    console.print(f"\n{posts} requests, all answered and processed as the contract promises.")
+    console.print(f"\n{requests} requests, all handled as the contract promises.")
     return 0
 
 
 def _counted(words: Iterable[str]) -> str:
-    """Write each word once, with its number."""
+    """Write each word once, with how often it came."""
     return "\n".join(word if number == 1 else f"{number} x {word}" for word, number in Counter(words).items())
 
 
 @contextmanager
 def _running(application: MeetGeekASGIMiddleware) -> Generator[str]:
-    """Run an application under uvicorn on a free loopback port, and hand out its origin.
+    """Run an application under uvicorn on a free port of 127.0.0.1, and yield its origin.
 
     Requests may be sent at once: the system holds them until the server accepts them.
     """

@@ -10,44 +10,57 @@ from rich.progress import track
 
 from mg_middleware.cli._options import (
     CommandError,
-    address_of,
     allow_host_option,
+    cacert_option,
+    check_url,
+    complete_file,
     read_content,
-    read_secret,
-    secret_file_option,
+    secret_options,
     unreachable,
 )
 from mg_middleware.cli._output import standard_output
-from pytest_meetgeek import MeetGeek, Receiver
+from pytest_meetgeek import FORGERIES, MeetGeek, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from mg_middleware.cli._options import SecretSource
     from pytest_meetgeek import Response, WebhookRequest
 
-# A bar for less would be gone before it is seen.
+# With fewer requests, a progress bar would disappear before anyone sees it.
 _MANY = 10
 
-# These come after the connection stood: an answer that was not given, and no reason to stop.
-_UNANSWERED = (TimeoutError, ConnectionAbortedError, ConnectionResetError, BrokenPipeError)
+# These come after the connection was made: the response is missing, which is no reason to stop.
+_NO_RESPONSE = (TimeoutError, ConnectionAbortedError, ConnectionResetError, BrokenPipeError)
+
+
+def _forgeries(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in FORGERIES if name.startswith(incomplete)]
 
 
 @click.command()
 @click.argument("url")
-@click.option("--event", type=click.Choice(["success", "failed"]), help="What to tell.  [default: success]")
+@click.option("--event", type=click.Choice(["success", "failed"]), help="Event type.  [default: success]")
 @click.option("--meeting-id", metavar="ID", help="The meeting that was analyzed.  [default: a new one]")
-@click.option("--body", metavar="FILE|-", help="Send the exact bytes of this file or of standard input, signed.")
+@click.option(
+    "--body",
+    metavar="FILE|-",
+    shell_complete=complete_file,
+    help="Send the exact bytes of this file or of standard input, signed.",
+)
 @click.option(
     "--forge",
     metavar="NAME",
-    help="Forge the request, such as by missing, one-bit or body-changed: a name of pytest_meetgeek.FORGERIES.",
+    shell_complete=_forgeries,
+    help="Forge the request, for example missing, one-bit or body-changed: a name in pytest_meetgeek.FORGERIES.",
 )
 @click.option(
     "--team", type=click.IntRange(1), default=1, show_default=True, help="Send each event once for every member."
 )
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="How many events to send.")
 @allow_host_option
-@secret_file_option
+@cacert_option
+@secret_options
 def send(
     url: str,
     *,
@@ -58,24 +71,24 @@ def send(
     team: int,
     repeat: int,
     allow_hosts: tuple[str, ...],
-    secret_file: str | None,
+    secret: SecretSource,
 ) -> int:
     """Send what MeetGeek would send to the receiver at URL.
 
-    As MeetGeek does, it sends a request again, up to three POSTs in all, until it is acknowledged: answered 200 with no
-    body.
+    Like MeetGeek, it sends a request again, up to three POSTs in all, until the receiver acknowledges it with status
+    200 and no body.
 
-    Exit status 0 if all was acknowledged, 1 if not, 2 if there was no connection.
+    Exit status 0 if everything was acknowledged, 1 if not, 2 if no connection could be made.
     """
     if body is not None and (event is not None or meeting_id is not None):
-        raise CommandError("--body is a whole event: it goes with neither --event nor --meeting-id")
+        raise CommandError("--body is a whole event: it excludes --event and --meeting-id")
     if event == "failed" and meeting_id is not None:
-        raise CommandError("MeetGeek names no meeting when the analysis failed: --meeting-id goes with --event success")
+        raise CommandError("--meeting-id needs --event success: MeetGeek names no meeting if the analysis failed")
     # The meetings of another run would be duplicates to a receiver that remembers.
-    meetgeek = MeetGeek(read_secret(secret_file), seed=str(uuid4()))
-    address_of(url, allow_hosts)  # says no before anything is read or sent
+    meetgeek = MeetGeek(secret.read(), seed=str(uuid4()))
+    check_url(url, allow_hosts)  # before anything is read or sent
     receiver = Receiver(url, allow_hosts=allow_hosts)
-    content = None if body is None else read_content(body)
+    content = None if body is None else read_content(body, "--body")
 
     def requests() -> Iterator[WebhookRequest]:
         for _ in range(repeat):
@@ -89,23 +102,23 @@ def send(
                 request = _forged(meetgeek, forge, request)
             yield from [request] * team
 
-    def check_connection(answer: Response) -> None:
-        if isinstance(answer.error, OSError) and not isinstance(answer.error, _UNANSWERED):
-            raise unreachable(url, answer.error)
+    def check_connection(response: Response) -> None:
+        if isinstance(response.error, OSError) and not isinstance(response.error, _NO_RESPONSE):
+            raise unreachable(url, response.error)
 
     console = standard_output()
     acknowledged = 0
-    most = repeat * team
+    total = repeat * team
     sending: Iterable[WebhookRequest] = requests()
-    if most >= _MANY and console.is_terminal:
-        sending = track(sending, "Sending", total=most, console=console, transient=True)
+    if total >= _MANY and console.is_terminal:
+        sending = track(sending, "Sending", total=total, console=console, transient=True)
     for request in sending:
         record = meetgeek.deliver(receiver, request, between=check_connection)
         console.print(record.explain())
         acknowledged += record.acknowledged
-    if most > 1:
-        console.print(f"{acknowledged} of {most} acknowledged")
-    return 0 if acknowledged == most else 1
+    if total > 1:
+        console.print(f"{acknowledged} of {total} acknowledged")
+    return 0 if acknowledged == total else 1
 
 
 def _forged(meetgeek: MeetGeek, forgery: str, request: WebhookRequest) -> WebhookRequest:

@@ -3,144 +3,67 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
+import sys
 from dataclasses import asdict, dataclass
+from errno import EBADF
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from multiprocessing import parent_process
+from secrets import token_hex
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from mg_middleware.asgi import MeetGeekASGIMiddleware
-from mg_middleware.cli._options import CommandError, read_secret, secret_file_option
+from mg_middleware import (
+    AnalysisSucceeded,
+    ConfigurationError,
+    MeetGeekASGIMiddleware,
+    RedisStore,
+    SQLiteStore,
+    delivery_of,
+)
+from mg_middleware.cli._options import CommandError, SecretSource, complete_file, secret_options
+from mg_middleware.cli._output import has_reader_left, print_error
 from mg_middleware.cli._server import load_application, run
-from mg_middleware.delivery import delivery_of
-from mg_middleware.errors import ConfigurationError
-from mg_middleware.events import AnalysisSucceeded
+from mg_middleware.idempotency import Claimed
 
 if TYPE_CHECKING:
     from mg_middleware.asgi import Receive, Scope, Send
+    from mg_middleware.events import Event
     from mg_middleware.idempotency import IdempotencyStore
 
 _VARIABLE = "MG_MIDDLEWARE_SERVE"
+_LOGGER = logging.getLogger("mg_middleware")
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-
-
-@dataclass(frozen=True)
-class Service:
-    """What `serve` is to run.
-
-    Args:
-        application: where it is, as "module:attribute"; `None` for the printer of events.
-        paths: the paths to guard; none to guard all.
-        store: a file or a URL, or `None` to remember nothing.
-        secret_file: the file that holds the secret, or `None` for the environment.
-    """
-
-    application: str | None
-    paths: tuple[str, ...]
-    store: str | None
-    secret_file: str | None
-
-    def guarded(self) -> MeetGeekASGIMiddleware:
-        """Load the application and put the guard in front of it.
-
-        Raises:
-            CommandError: the application cannot be loaded, or the guard not be built.
-        """
-        secret = read_secret(self.secret_file)
-        store = None if self.store is None else open_store(self.store)
-        application = print_events if self.application is None else load_application(self.application)
-        try:
-            return MeetGeekASGIMiddleware(
-                application,
-                secret,
-                paths=self.paths or None,
-                acknowledge=self.application is None,
-                idempotency_store=store,
-            )
-        except ConfigurationError as error:
-            raise CommandError(str(error)) from error
-
-    def leave_for_workers(self) -> None:
-        """Put the options where `guarded_in_worker` finds them: workers inherit the environment and nothing else."""
-        os.environ[_VARIABLE] = json.dumps(asdict(self))
-
-
-def guarded_in_worker() -> MeetGeekASGIMiddleware:
-    """Build what `Service.leave_for_workers` asked for."""
-    return Service(**json.loads(os.environ[_VARIABLE])).guarded()
-
-
-def open_store(place: str) -> IdempotencyStore:
-    """Open a store.
-
-    Args:
-        place: the URL of a Redis server, or an SQLite file, which is made where there is none.
-
-    Raises:
-        CommandError: the file cannot be used, the URL is none, or redis-py is not installed.
-    """
-    try:
-        if not place.startswith(_REDIS_SCHEMES):
-            from mg_middleware.idempotency.stores.sqlite import SQLiteStore  # noqa: PLC0415 - sqlite3 only where it is used
-
-            return SQLiteStore(place)
-        if find_spec("redis") is None:
-            raise CommandError("a store on Redis needs an extra: pip install 'mg-middleware[redis]'")
-        from mg_middleware.idempotency.stores.redis import RedisStore  # noqa: PLC0415 - an extra of its own
-
-        return RedisStore(place)
-    except ConfigurationError as error:
-        raise CommandError(str(error)) from error
-
-
-async def print_events(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - the body is verified already
-    """Print a verified event as one line of JSON; an ASGI application for behind the guard.
-
-    Not for production: an event that is printed is acknowledged, whatever becomes of the line.
-
-    Args:
-        scope: the connection's.
-        receive: the server's.
-        send: the server's.
-    """
-    if scope["type"] != "http":
-        raise RuntimeError(f"only HTTP is served here, not {scope['type']}")  # servers take it for "no lifespan"
-    try:
-        event = delivery_of(scope).event
-    except LookupError:
-        status = 404  # a path beside those that are guarded
-    else:
-        meeting_id = event.meeting_id if isinstance(event, AnalysisSucceeded) else None
-        line = {"event": type(event).__name__, "meeting_id": meeting_id, "payload": event.payload}
-        click.echo(json.dumps(line))
-        status = 200
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
 
 
 @click.command()
 @click.argument("application", metavar="[MODULE:APP]", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 takes a free one."
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 picks a free one."
 )
 @click.option(
     "--path",
     "paths",
     multiple=True,
-    help="Guard this path and all below it, and let others through; may be given several times.  [default: guard all]",
+    default=["/"],
+    show_default=True,
+    help="Guard this path and all below it, and leave other paths unguarded. Repeatable.",
 )
 @click.option(
     "--store",
     metavar="FILE|URL",
+    shell_complete=complete_file,
     envvar="MEETGEEK_WEBHOOK_STORE",
     show_envvar=True,
-    help="Process each meeting once, remembered in an SQLite file or at redis://… (set the variable instead where the "
-    "URL holds a password).",
+    help="Process each meeting once, remembered in an SQLite file or at redis://… (set the variable instead if the URL "
+    "holds a password).",
 )
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="The number of processes.")
-@secret_file_option
+@secret_options
 def serve(
     application: str | None,
     *,
@@ -149,16 +72,166 @@ def serve(
     paths: tuple[str, ...],
     store: str | None,
     workers: int,
-    secret_file: str | None,
+    secret: SecretSource,
 ) -> None:
     """Run the ASGI or WSGI application MODULE:APP behind the guard.
 
-    Without an application, print each verified event as a line of JSON on standard output.
+    MODULE:factory() calls a factory. Without an application, each verified event is printed as a line of JSON on
+    standard output.
 
-    Each guarded request is logged on standard error. Ctrl-C and SIGTERM stop the server after the requests in hand.
+    Each guarded request is logged on standard error. Ctrl-C and SIGTERM stop the server after the requests in progress.
     """
-    service = Service(application, paths, store, secret_file)
-    guarded = service.guarded()
-    if workers > 1:
-        service.leave_for_workers()
-    run(guarded, f"{__name__}:{guarded_in_worker.__name__}", host=host, port=port, workers=workers)
+    service = Service(application, paths, store, secret.file, secret.variable)
+    try:
+        guarded = service.guarded(warn=True)
+        if workers > 1:
+            service.leave_for_workers()
+        interrupted = run(guarded, f"{__name__}:{guarded_in_worker.__name__}", host=host, port=port, workers=workers)
+    except KeyboardInterrupt:  # while it was starting
+        return
+    if application is None and not interrupted and has_reader_left():
+        raise BrokenPipeError
+
+
+@dataclass(frozen=True)
+class Service:
+    """What `serve` runs, in this process or in a worker.
+
+    Args:
+        application: where it is, as "module:attribute" or "module:factory()"; `None` to print events.
+        paths: the paths to guard.
+        store: a file or a URL; `None` remembers nothing.
+        secret_file: the file that holds the secret, or `None`.
+        secret_variable: the variable that holds the secret, or `None`.
+    """
+
+    application: str | None
+    paths: tuple[str, ...]
+    store: str | None
+    secret_file: str | None
+    secret_variable: str | None
+
+    def guarded(self, *, warn: bool = False) -> MeetGeekASGIMiddleware:
+        """Load the application and put the guard in front of it.
+
+        Args:
+            warn: print a warning if the store does not work.
+
+        Raises:
+            CommandError: the application cannot be loaded, or an option has a wrong value.
+        """
+        secret = SecretSource(self.secret_file, self.secret_variable).read()
+        store = None if self.store is None else open_store(self.store)
+        if store is not None and warn:
+            warn_if_down(store)
+        application = EventPrinter() if self.application is None else load_application(self.application)
+        try:
+            return MeetGeekASGIMiddleware(
+                application,
+                secret,
+                paths=self.paths,
+                acknowledge=self.application is None,
+                idempotency_store=store,
+            )
+        except ConfigurationError as error:  # the secret and the store are fine
+            raise CommandError(f"--path: {error}") from error
+
+    def leave_for_workers(self) -> None:
+        """Put the options where `guarded_in_worker` finds them: workers inherit the environment and nothing else."""
+        os.environ[_VARIABLE] = json.dumps(asdict(self))
+
+
+def guarded_in_worker() -> MeetGeekASGIMiddleware:
+    """Build what `Service.leave_for_workers` described."""
+    return Service(**json.loads(os.environ[_VARIABLE])).guarded()
+
+
+def open_store(place: str) -> IdempotencyStore:
+    """Open a store.
+
+    Args:
+        place: the URL of a Redis server, or an SQLite file, which is created if it does not exist.
+
+    Raises:
+        CommandError: the file cannot be used, the URL is not valid, or redis-py is not installed.
+    """
+    try:
+        if not place.startswith(_REDIS_SCHEMES):
+            if "://" in place:
+                raise CommandError(f"--store: a URL must begin with {', '.join(_REDIS_SCHEMES)}")
+            return SQLiteStore(place)
+        if find_spec("redis") is None:
+            raise CommandError("--store: Redis needs an extra: pip install 'mg-middleware[redis]'")
+        return RedisStore(place)
+    except ConfigurationError as error:
+        raise CommandError(f"--store: {error}") from error
+
+
+def warn_if_down(store: IdempotencyStore) -> None:
+    """Print a warning if the store does not work. Not for each request: it claims and releases a key.
+
+    Args:
+        store: the store.
+    """
+    key = token_hex(32)  # like the key of a meeting, but none that will come
+    try:
+        claim = store.claim(key)
+        if isinstance(claim, Claimed):
+            store.release(key, claim.token)
+    except Exception as error:  # noqa: BLE001 - each store has errors of its own
+        print_error(
+            "mg-middleware serve",
+            f"--store does not work: events are processed without it until it does ({type(error).__name__}: {error})",
+        )
+
+
+class EventPrinter:
+    """The receiver for `serve` without an application: prints each verified event as one line of JSON.
+
+    Not for use without the guard. An event that cannot be printed is not acknowledged, so that MeetGeek sends it again.
+    """
+
+    def __init__(self) -> None:
+        self._is_within_line = False
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Respond to one request.
+
+        Args:
+            scope: the connection's scope.
+            send: the server's function.
+        """
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is served here, not {scope['type']}")  # to servers this means "no lifespan"
+        try:
+            event = delivery_of(scope).event
+        except LookupError:
+            status = 404  # a path that is not guarded
+        else:
+            status = 200 if self._print(event) else 500
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _print(self, event: Event) -> bool:
+        """Print an event, or log why that is not possible. If nobody reads what is printed, stop the server."""
+        meeting_id = event.meeting_id if isinstance(event, AnalysisSucceeded) else None
+        line = json.dumps({"event": type(event).__name__, "meeting_id": meeting_id, "payload": event.payload})
+        try:
+            self._write(f"{line}\n".encode())
+        except OSError as error:
+            _LOGGER.error("an event was not printed, so it is not acknowledged: %s", error.strerror)  # noqa: TRY400 - one line
+            if isinstance(error, BrokenPipeError):
+                supervisor = parent_process()
+                os.kill(os.getpid() if supervisor is None else cast("int", supervisor.pid), signal.SIGTERM)
+            return False
+        return True
+
+    def _write(self, line: bytes) -> None:
+        # Past Python's buffer: a line in it might be written later, or never.
+        if sys.stdout is None:
+            raise OSError(EBADF, "there is no standard output")
+        if self._is_within_line:  # the disk was full in the middle of a line
+            line = b"\n" + line
+        while line:
+            line = line[os.write(sys.stdout.fileno(), line) :]
+            self._is_within_line = bool(line)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from mg_middleware.cli._options import read_content, read_secret, secret_file_option
+from mg_middleware.cli._options import complete_file, read_content, secret_options
 from mg_middleware.webhook import sign as signature_of
+
+if TYPE_CHECKING:
+    from mg_middleware.cli._options import SecretSource
 
 
 @click.command()
-@click.argument("file", metavar="FILE|-")
-@secret_file_option
-def sign(file: str, secret_file: str | None) -> None:
+@click.argument("file", metavar="FILE|-", shell_complete=complete_file)
+@secret_options
+def sign(file: str, *, secret: SecretSource) -> None:
     """Print the X-MG-Signature of FILE, or of standard input.
 
-    It is computed over the exact bytes.
+    The signature is computed over the exact bytes.
     """
-    click.echo(signature_of(read_secret(secret_file), read_content(file)))
+    click.echo(signature_of(secret.read(), read_content(file)))

@@ -7,12 +7,17 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
+
+from werkzeug.serving import make_server
 
 from mg_middleware import sign
 
 SECRET = "whsec-command-line-7f1c"
+BODY = b'{"message": "File analyzed failed"}'
+# printf '%s' "$BODY" | openssl dgst -sha256 -hmac "$SECRET"
+SIGNATURE = "ca03ae3dd48ed41fc6827ace6ea3242b762324df8ff5a3fee94f7d55ce378f43"
 COMMAND = [sys.executable, "-m", "mg_middleware"]
 # Seconds after which a process or an answer that does not come is a failure.
 PATIENCE = 60
@@ -51,6 +56,15 @@ async def unguarded(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
+def create_app():
+    return app
+
+def create_wsgi():
+    return wsgi
+
+def create_failing():
+    raise OSError("no database")
+
 number = 7
 def of_four(one, two, three, four): ...
 """,
@@ -58,6 +72,20 @@ def of_four(one, two, three, four): ...
     "talkative": "raise RuntimeError('one line\\nand another')\n",
     "stubborn": "raise SystemExit(0)\n",
 }
+
+
+@contextmanager
+def serving(application, **options):
+    """Run a WSGI application on a free port; its URL."""
+    server = make_server("127.0.0.1", 0, application, threaded=True, **options)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"{'https' if options else 'http'}://127.0.0.1:{server.port}/webhooks/meetgeek"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Server:
@@ -123,4 +151,5 @@ class Server:
         """Wait for the end; the exit status, the rest of standard output, and the log."""
         status = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
-        return status, self.process.stdout.read(), "".join(self.log)
+        out = "" if self.process.stdout is None or self.process.stdout.closed else self.process.stdout.read()
+        return status, out, "".join(self.log)

@@ -1,23 +1,24 @@
 """Runs the command line in this process, or as users do: as a process of its own, with real sockets and signals."""
 
 import logging
+import os
 import signal
+import ssl
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from werkzeug.serving import make_server
+import trustme
 
 from mg_middleware import MeetGeekWSGIMiddleware, delivery_of
 from mg_middleware.cli import main
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from command_line_harness import COMMAND, MODULES, PATIENCE, SECRET, Server
+from command_line_harness import BODY, COMMAND, MODULES, PATIENCE, SECRET, Server, serving
 
 CONFIGURED_LOGGERS = ("mg_middleware", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
@@ -31,6 +32,19 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("MEETGEEK_WEBHOOK_SECRET", SECRET)
     monkeypatch.delenv("MEETGEEK_WEBHOOK_SECRET_FILE", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def body(folder):
+    """A file with a body that is known with its signature."""
+    (folder / "body.json").write_bytes(BODY)
+    return "body.json"
+
+
+@pytest.fixture
+def environment(folder):
+    """A user's, who has none of the plugins that these tests use."""
+    return {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_meetgeek.plugin"}
 
 
 @pytest.fixture
@@ -76,11 +90,11 @@ def serve(folder):
     """Start `serve` on a free port."""
 
     @contextmanager
-    def start(*words):
+    def start(*words, stdout=subprocess.PIPE):
         # A session of its own, so that Ctrl-C reaches all its processes and none of the tests'.
         with subprocess.Popen(
             [*COMMAND, "serve", "--port", "0", *map(str, words)],
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -97,8 +111,8 @@ def serve(folder):
 
 
 @pytest.fixture
-def receiver():
-    """A guarded receiver at a URL, which tells what it processed and answers with the statuses it is given first."""
+def application():
+    """A guarded application: what it processed, and the statuses that it responds with first."""
     processed, statuses = [], []
 
     def application(environ, start_response):
@@ -107,12 +121,24 @@ def receiver():
         start_response(status, [("Content-Length", "0")])
         return []
 
-    server = make_server("127.0.0.1", 0, MeetGeekWSGIMiddleware(application, SECRET), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield SimpleNamespace(
-        url=f"http://127.0.0.1:{server.port}/webhooks/meetgeek", processed=processed, statuses=statuses
-    )
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    guarded = MeetGeekWSGIMiddleware(application, SECRET)
+    return SimpleNamespace(guarded=guarded, processed=processed, statuses=statuses)
+
+
+@pytest.fixture
+def receiver(application):
+    """The application at a URL."""
+    with serving(application.guarded) as application.url:
+        yield application
+
+
+@pytest.fixture
+def secure_receiver(application, folder, monkeypatch):
+    """The application at an https URL. Its certificate is trusted with the file certificate.pem alone."""
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "certificate.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with serving(application.guarded, ssl_context=context) as application.url:
+        yield application

@@ -18,12 +18,6 @@ def guarded(folder):
     return "guarded:app"
 
 
-@pytest.fixture
-def environment():
-    # A user's, who has none of the plugins that stand beside these tests.
-    return {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_meetgeek.plugin"}
-
-
 def test_a_guarded_application_passes(process, folder, environment):
     ended = process(
         "check", guarded(folder), "--path", "/hook", "--", "-k", "sig.missing or ack.status", env=environment
@@ -67,7 +61,9 @@ def test_what_cannot_be_checked_is_one_line(process, environment, words, says):
     [
         ("http://127.0.0.1:1/", "cannot reach http://127.0.0.1:1/: Connection refused"),
         ("http://example.com/", "give --allow-host example.com"),
-        ("gopher://127.0.0.1/", "no http or https URL"),
+        ("127.0.0.1:8000", "'127.0.0.1:8000' is not a URL: write http://127.0.0.1:8000"),
+        ("localhost:8000/hook", "write http://localhost:8000/hook"),
+        ("gopher://127.0.0.1/", "is not an http or https URL"),
     ],
 )
 def test_a_url_that_cannot_be_checked_is_one_line(command, url, says):
@@ -84,27 +80,66 @@ def test_without_pytest_it_says_how_to_install_it(command, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("of_pytest", "status"),
-    [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (-15, 2)],
+    ("options", "says"),
+    [
+        ([], "is not trusted: unable to get local issuer certificate; if you trust it, give it as --cacert FILE"),
+        (["--cacert", "shop.py"], "--cacert: 'shop.py' is not a file of PEM certificates"),
+    ],
+    ids=["untrusted", "not PEM"],
+)
+def test_an_untrusted_certificate_is_one_line(command, secure_receiver, options, says):
+    ended = command("check", secure_receiver.url, *options)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert says in ended.err
+
+
+def test_a_trusted_receiver_at_a_url_passes(process, secure_receiver, environment):
+    words = ["check", secure_receiver.url, "--cacert", "certificate.pem", "--", "-k", "sig.missing or ack.status"]
+    ended = process(*words, env=environment)
+    assert (ended.status, ended.err) == (0, ""), ended.out
+
+
+def test_the_suite_names_the_options_as_check_does(process, environment):
+    ended = process("check", "shop:unguarded", "--report", "shop.py/report.json", env=environment)
+    assert "ERROR: --report: 'shop.py/report.json' cannot be written" in ended.err
+
+
+@pytest.fixture
+def suite(folder, monkeypatch):
+    """In place of Python with the suite, a program that notes what it is given, and ends in the way it is told."""
+    (folder / "suite").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > words\nenv > environment\neval "$END"\n')
+    (folder / "suite").chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(folder / "suite"))
+
+    def end_with(end):
+        monkeypatch.setenv("END", end)
+
+    return end_with
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        *(("exit 0", 0), ("exit 1", 1), ("exit 2", 2), ("exit 3", 2), ("exit 4", 2), ("exit 5", 2)),
+        ("kill -TERM $$", 2),
+    ],
     ids=["passed", "failed", "interrupted", "internal error", "usage", "no checks", "killed"],
 )
-def test_the_exit_status_follows_from_that_of_pytest(command, monkeypatch, of_pytest, status):
-    monkeypatch.setattr("subprocess.call", lambda *_, **__: of_pytest)
+def test_the_exit_status_follows_from_that_of_pytest(command, suite, end, status):
+    suite(end)
     assert command("check", "shop:app").status == status
 
 
-def test_all_options_are_handed_on(command, monkeypatch, folder):
-    called = []
-    monkeypatch.setattr("subprocess.call", lambda words, *, env: called.append((words, env)) or 0)
+def test_all_options_are_handed_on(command, suite, folder):
+    suite("exit 0")
     (folder / "secret").write_text("another")
     options = ["--path", "/hook", "--handler", "shop:app", "--strict", "--interface", "asgi", "--report", "report.json"]
     hosts = ["--allow-host", "one.example", "--allow-host", "two.example"]
     options += ["--host", "shop.example", "--timeout", "2", "--seed", "7"]
     options += ["--count", "wc -l done", "--break", "touch broken", "--heal", "rm broken"]
     command("check", "shop:app", *options, *hosts, "--secret-file", "secret", "--", "-x", "-k", "sig")
-    ((words, environment),) = called
-    assert words == [
-        *(sys.executable, "-m", "pytest", "-o", "addopts="),
+    assert (folder / "words").read_text().splitlines() == [
+        *("-m", "pytest", "-o", "addopts="),
         "--meetgeek-app=shop:app",
         "--meetgeek-secret-env=MEETGEEK_WEBHOOK_SECRET",
         "--meetgeek-path=/hook",
@@ -122,25 +157,28 @@ def test_all_options_are_handed_on(command, monkeypatch, folder):
         "--meetgeek-strict",
         *("-x", "-k", "sig"),
     ]
-    assert environment["MEETGEEK_WEBHOOK_SECRET"] == "another"
+    assert "MEETGEEK_WEBHOOK_SECRET=another" in (folder / "environment").read_text().splitlines()
 
 
-def test_the_secret_can_be_in_another_variable(command, monkeypatch):
-    called = []
-    monkeypatch.setattr("subprocess.call", lambda words, *, env: called.append((words, env)) or 0)
-    monkeypatch.setenv("SHOP_SECRET", "of the shop")
+def test_the_variable_of_the_secret_is_handed_on_by_its_name(command, suite, folder, monkeypatch):
+    suite("exit 0")
+    monkeypatch.setenv("SHOP_SECRET", "another\n")
     command("check", "shop:app", "--secret-env", "SHOP_SECRET")
-    ((words, environment),) = called
-    assert "--meetgeek-secret-env=SHOP_SECRET" in words
-    assert "--meetgeek-path=/" in words
-    assert environment["SHOP_SECRET"] == "of the shop"
+    assert "--meetgeek-secret-env=SHOP_SECRET" in (folder / "words").read_text().splitlines()
+    found = (folder / "environment").read_text().splitlines()
+    assert "SHOP_SECRET=another" in found
+    assert f"MEETGEEK_WEBHOOK_SECRET={SECRET}" in found
 
 
-def test_a_variable_without_a_secret_is_refused(command, monkeypatch):
-    monkeypatch.setenv("SHOP_SECRET", " ")
-    ended = command("check", "shop:app", "--secret-env", "SHOP_SECRET")
-    assert ended.status == 2
-    assert "--secret-env: the environment variable SHOP_SECRET is not set, or empty" in ended.err
+def test_sigterm_ends_it_and_the_suite(folder, environment):
+    (folder / "shop.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    words = [*COMMAND, "check", "shop:app", "--", "-s"]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as running:
+        while not running.stdout.readline().strip().isdigit():
+            pass
+        running.send_signal(signal.SIGTERM)
+        running.stdout.read()  # to its end: the suite has ended as well
+        assert running.wait(PATIENCE) == 143
 
 
 def test_the_user_s_addopts_are_not_used(process, environment, folder):

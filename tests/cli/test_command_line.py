@@ -29,19 +29,23 @@ def test_each_command_explains_itself(command, name):
 @pytest.mark.parametrize(
     ("words", "where", "names"),
     [
-        (["sgin"], "mg-middleware", "sgin"),
+        (["sgin"], "mg-middleware", "no such command 'sgin': did you mean 'sign'?"),
+        (["sned"], "mg-middleware", "no such command 'sned': did you mean 'send'?"),
+        (["zz"], "mg-middleware", "the commands are demo, serve, send, sign, verify, check, bench"),
         (["--verbose"], "mg-middleware", "--verbose"),
         (["sign"], "mg-middleware sign", "FILE"),
         (["verify", "shop.py"], "mg-middleware verify", "SIGNATURE"),
         (["sign", "--secret=abc", "shop.py"], "mg-middleware sign", "--secret"),
         (["send"], "mg-middleware send", "URL"),
-        (["send", "http://127.0.0.1/", "--event", "maybe"], "mg-middleware send", "maybe"),
         (["send", "http://127.0.0.1/", "--team", "0"], "mg-middleware send", "--team"),
         (["send", "http://127.0.0.1/", "--repeat", "many"], "mg-middleware send", "--repeat"),
-        (["serve", "--port", "65536"], "mg-middleware serve", "65536"),
+        (["serve", "--port", "65536"], "mg-middleware serve", "--port"),
         (["serve", "--workers", "0"], "mg-middleware serve", "--workers"),
         (["check"], "mg-middleware check", "MODULE:APP|URL"),
-        (["check", "shop:app", "--interface", "cgi"], "mg-middleware check", "cgi"),
+        (["check", "shop:app", "--interface", "cgi"], "mg-middleware check", "--interface"),
+        (["bench", "shop:app", "--seconds", "nan"], "mg-middleware bench", "--seconds"),
+        (["bench", "shop:app", "--seconds", "inf"], "mg-middleware bench", "--seconds"),
+        (["send", "http://127.0.0.1/", "--event", "maybe"], "mg-middleware send", "--event"),
         (["demo", "fast"], "mg-middleware demo", "fast"),
     ],
 )
@@ -102,7 +106,7 @@ def test_a_signal_ends_a_command_without_a_traceback(folder, signal_number, stat
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("words", [["sign", "shop.py"], ["verify", "shop.py", "0"], ["demo"], ["--help"]], ids=" ".join)
 def test_output_that_cannot_be_written_is_one_line(folder, words, unbuffered):
-    # 1 would be an answer in the negative.
+    # 1 would be a negative result.
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
             [*COMMAND, *words],
@@ -115,7 +119,89 @@ def test_output_that_cannot_be_written_is_one_line(folder, words, unbuffered):
     assert (ended.returncode, ended.stderr) == (2, b"mg-middleware: [Errno 28] No space left on device\n")
 
 
-def test_a_reader_that_leaves_causes_no_traceback(process):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to the full disk of Linux")
+def test_an_error_that_cannot_be_printed_keeps_its_status(folder):
+    with Path("/dev/full").open("wb") as full:
+        assert subprocess.call([*COMMAND, "sign", "no-such-file"], stderr=full, timeout=PATIENCE) == 2
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            [],
+            ["--help"],
+            ["--version"],
+            ["serve", "--help"],
+            ["sign", "shop.py"],
+            ["verify", "shop.py", "0"],
+            ["demo"],
+        ),
+        *(
+            ["send", "URL"],
+            ["check", "shop:unguarded", "--", "-k", "sig.missing"],
+            ["bench", "shop:app", "--seconds=0.01"],
+        ),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_left_ends_it_with_141(environment, receiver, words, unbuffered):
+    # 1 would be a negative result.
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [*COMMAND, *(receiver.url if word == "URL" else word for word in words)],
+        env={**environment, "PYTHONUNBUFFERED": unbuffered},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    os.close(writer)
+    assert ended.returncode == 141
+    assert [line for line in ended.stderr.splitlines() if "runs thousands of times" not in line] == []
+
+
+def test_a_reader_that_leaves_in_the_middle_causes_no_traceback(process):
     ended = process(executable=["sh", "-c", '"$0" -m mg_middleware demo | head -n 1', sys.executable])
     assert ended.out.startswith("A guarded receiver at http://127.0.0.1:")
     assert ended.err == ""
+
+
+def test_without_any_standard_streams_the_status_is_right(folder):
+    for words, status in ((["verify", "shop.py", "0"], 1), (["--version"], 0), (["nope"], 2), (["demo"], 0)):
+        program = ["sh", "-c", 'exec "$0" -m mg_middleware "$@" >&- 2>&-', sys.executable, *words]
+        assert subprocess.call(program, timeout=PATIENCE) == status
+
+
+COMPLETION = "_MG_MIDDLEWARE_COMPLETE"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_it_prints_the_completion_for_a_shell(process, shell, monkeypatch):
+    monkeypatch.setenv(COMPLETION, f"{shell}_source")
+    # Of bash, click asks for the version.
+    ended = process(executable=[Path(sys.executable).with_name("mg-middleware")])
+    assert (ended.status, ended.err) == (0, "")
+    assert COMPLETION in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("mg-middleware s", {"serve", "send", "sign"}),
+        ("mg-middleware send http://127.0.0.1:8000 --forge of-", {"of-empty-body", "of-other-body"}),
+        ("mg-middleware send --event ", {"success", "failed"}),
+        ("mg-middleware bench --int", {"--interface"}),
+        ("mg-middleware sign body", {"body"}),  # as a file, whose name the shell completes
+    ],
+)
+def test_it_completes_commands_options_and_values(process, monkeypatch, words, completions):
+    monkeypatch.setenv(COMPLETION, "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    ended = process(executable=[Path(sys.executable).with_name("mg-middleware")])
+    assert (ended.status, ended.err) == (0, "")
+    assert {line.partition(",")[2] for line in ended.out.splitlines()} == completions

@@ -33,6 +33,18 @@ SIGNATURE = sign(SECRET, BODY)
         (["serve", "shop:app", "--store", f"redis://:{SECRET}@127.0.0.1:port/0"], 2),
         (["serve", "shop:app", "--store", "no_folder/meetings.db"], 2),
         (["check", "http://127.0.0.1:9/"], 2),
+        (["sign", "body.json", "--secret-env", SECRET], 2),
+        (["send", f"http://user:{SECRET}@127.0.0.1:9/", "--body", "body.json"], 2),
+        (["send", f"http://user:{SECRET}@[::1/"], 2),
+        (["send", f"http://user:a/b{SECRET}@127.0.0.1:9/"], 2),
+        (["send", f"ftp://user:{SECRET}@127.0.0.1/"], 2),
+        (["send", f"user:{SECRET}@127.0.0.1:9"], 2),
+        (["check", f"http://user:{SECRET}@127.0.0.1:9/"], 2),
+        (["check", f"user:{SECRET}@127.0.0.1:9"], 2),
+        (["serve", "shop:app", f"redis://:{SECRET}@127.0.0.1:6379"], 2),
+        (["serve", "shop:app", "--host", "no-such-host.invalid", "--store", f"redis://:{SECRET}@127.0.0.1:9/0"], 2),
+        (["serve", "shop:app", "--store", f"postgresql://user:{SECRET}@127.0.0.1/db"], 2),
+        (["sign", f"redis://user:pass word{SECRET}@127.0.0.1"], 2),
     ],
     ids=lambda value: (
         " ".join(value).replace("\0", "").replace(SECRET, "SECRET").replace(SIGNATURE, "SIGNATURE")

@@ -34,7 +34,7 @@ def test_it_shows_that_all_comes_out_as_promised_and_leaves_nothing(process, tmp
     assert (ended.status, ended.err) == (0, "")
     assert rows_of(ended.out) == ROWS
     assert "further forgeries" in ended.out
-    assert ended.out.splitlines()[-1].endswith("all answered and processed as the contract promises.")
+    assert ended.out.splitlines()[-1].endswith("all handled as the contract promises.")
     assert max(map(len, ended.out.splitlines()[1:])) <= 80
     assert list(temporary.iterdir()) == []
 

@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 import pytest
-from command_line_harness import COMMAND, PATIENCE, SECRET
+from command_line_harness import COMMAND, PATIENCE, SECRET, serving
 
 
 def test_a_success_is_sent_and_acknowledged(command, receiver):
@@ -121,6 +121,55 @@ def test_many_show_a_progress_bar_on_a_terminal(folder, receiver, repeat, bar):
     assert shown.count(b"acknowledged after 1 POST") == repeat
 
 
+@pytest.mark.parametrize("host", ["localhost", "localhost.", "app.localhost", "127.1", "0.0.0.0"])  # noqa: S104 - a URL
+def test_it_knows_this_machine_by_its_other_names(command, receiver, host):
+    ended = command("send", receiver.url.replace("127.0.0.1", host))
+    assert (ended.status, ended.err) == (0, "")
+
+
+def test_a_redirect_shows_where_it_leads(command):
+    def application(environ, start_response):
+        start_response("307 Temporary Redirect", [("Location", "/hook/"), ("Content-Length", "0")])
+        return []
+
+    with serving(application) as url:
+        ended = command("send", url)
+    assert ended.status == 1
+    assert ended.out.splitlines()[1:3] == ["POST 1: HTTP 307, no body", "    Location: /hook/"]
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "says"),
+    [
+        ([], 2, "is not trusted: unable to get local issuer certificate; if you trust it, give it as --cacert FILE"),
+        (["--cacert", "certificate.pem"], 0, ""),
+        (["--cacert", "no.pem"], 2, "--cacert: 'no.pem' cannot be read: No such file or directory"),
+        (["--cacert", "shop.py"], 2, "--cacert: 'shop.py' is not a file of PEM certificates"),
+    ],
+    ids=["untrusted", "trusted", "missing", "not PEM"],
+)
+def test_a_certificate_must_be_trusted(command, secure_receiver, options, status, says):
+    ended = command("send", secure_receiver.url, *options)
+    assert ended.status == status
+    assert says in ended.err
+    assert ended.err.count("\n") == bool(says)
+    assert (ended.out == "") == bool(says)
+
+
+def test_a_certificate_of_another_host_is_not_helped_by_trusting_it(command, secure_receiver):
+    ended = command("send", secure_receiver.url.replace("127.0.0.1", "localhost"), "--cacert", "certificate.pem")
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "is not trusted: Hostname mismatch, certificate is not valid for 'localhost'" in ended.err
+    assert "--cacert" not in ended.err
+
+
+def test_tls_with_a_receiver_that_does_not_speak_it_is_one_line(command, receiver):
+    ended = command("send", receiver.url.replace("http:", "https:"))
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "no TLS connection to https://127.0.0.1:" in ended.err
+    assert "does it speak plain http?" in ended.err
+
+
 def test_a_receiver_that_hangs_up_has_not_acknowledged(command):
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -142,21 +191,24 @@ def test_a_receiver_that_hangs_up_has_not_acknowledged(command):
         (["http://127.0.0.1:1/"], "cannot reach http://127.0.0.1:1/: Connection refused"),
         (["http://nobody.invalid/", "--allow-host", "nobody.invalid"], "cannot reach http://nobody.invalid/"),
         (["http://example.com/"], "give --allow-host example.com"),
-        (["http://127.0.0.1:1/", "--body", "no.json"], "'no.json' cannot be read: No such file"),
-        (["example.com"], "no http or https URL"),
-        (["ftp://127.0.0.1/"], "no http or https URL"),
-        (["http://127.0.0.1:99999/"], "no http or https URL"),
-        (["http://[::1/"], "no http or https URL"),
-        (["http://127.0.0.1/é"], "no http or https URL"),
-        (["http://127.0.0.1:1/a b"], "no http or https URL"),
-        (["http://127.0.0.1:1/\n"], "no http or https URL"),
-        (["http:///path"], "no http or https URL"),
-        (["127.0.0.1:1"], "no http or https URL"),
+        (["http://127.0.0.1:1/", "--body", "no.json"], "--body: 'no.json' cannot be read: No such file"),
+        (["example.com"], "'example.com' is not a URL: write http://example.com"),
+        (["ftp://127.0.0.1/"], "is not an http or https URL"),
+        (["http://127.0.0.1:99999/"], "is not an http or https URL"),
+        (["http://[::1/"], "is not an http or https URL"),
+        (["http://127.0.0.1/é"], "is not an http or https URL"),
+        (["http://127.0.0.1:1/a b"], "is not an http or https URL"),
+        (["http://127.0.0.1:1/\n"], "is not an http or https URL"),
+        (["http:///path"], "is not an http or https URL"),
+        (["127.0.0.1:1"], "'127.0.0.1:1' is not a URL: write http://127.0.0.1:1"),
+        (["localhost/hook"], "write http://localhost/hook"),
+        (["http://localhost.example.org/"], "give --allow-host localhost.example.org"),
+        (["http://127.0.0.1:0/"], "is not an http or https URL"),
         (["http://127.0.0.1:1/", "--forge", "mising"], "did you mean 'missing'"),
         (["http://127.0.0.1:1/", "--body", "shop.py", "--forge", "body-key-order"], "--forge: "),
         (["http://127.0.0.1:1/", "--body", "shop.py", "--event", "failed"], "--body is a whole event"),
         (["http://127.0.0.1:1/", "--body", "shop.py", "--meeting-id", "1"], "--body is a whole event"),
-        (["http://127.0.0.1:1/", "--event", "failed", "--meeting-id", "1"], "names no meeting"),
+        (["http://127.0.0.1:1/", "--event", "failed", "--meeting-id", "1"], "--meeting-id needs --event success"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

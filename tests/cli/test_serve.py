@@ -1,16 +1,23 @@
+import asyncio
+import errno
 import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
-from command_line_harness import SECRET
+from command_line_harness import COMMAND, PATIENCE, SECRET
 
-from mg_middleware.cli.serve import Service, guarded_in_worker, print_events
+from mg_middleware import Delivery
+from mg_middleware.cli.serve import EventPrinter, Service, guarded_in_worker, warn_if_down
+from mg_middleware.idempotency import InProgress
 
 SUCCEEDED = b'{"message": "File analyzed successfully", "meeting_id": "6f1c"}'
 FAILED = b'{"message": "File analyzed failed"}'
@@ -123,18 +130,25 @@ def test_a_busy_port_is_one_line(command):
         (["stubborn:app"], "cannot import 'stubborn'"),
         (["shop"], "not of the form module:attribute"),
         (["shop:ap"], "did you mean 'app'"),
-        (["shop:number"], "'shop:number' is no ASGI or WSGI application"),
-        (["shop:of_four"], "'shop:of_four' is no ASGI or WSGI application"),
-        (["--path", ""], "path"),
-        (["--store", "."], "store"),
-        (["--store", "missing/meetings.db"], "store"),
-        (["--store", "redis://127.0.0.1:port"], "redis"),
+        (["shop:number"], "'shop:number' is not an ASGI or WSGI application"),
+        (["shop:of_four"], "'shop:of_four' is not an ASGI or WSGI application"),
+        (
+            ["shop:create_app"],
+            "'shop:create_app' is not an ASGI or WSGI application: if it is a factory, write 'shop:create_app()'",
+        ),
+        (["shop:create_failing()"], "'shop:create_failing()' raised OSError: no database"),
+        (["--path", ""], "--path: "),
+        (["--path", "/hook", "--path", ""], "--path: "),
+        (["--store", "."], "--store: "),
+        (["--store", "missing/meetings.db"], "--store: "),
+        (["--store", "redis://127.0.0.1:port"], "--store: "),
+        (["--store", "https://127.0.0.1/"], "--store: a URL must begin with redis://"),
     ],
 )
 def test_what_cannot_be_served_is_one_line(command, words, says):
     ended = command("serve", "--port", "0", *words)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1), ended.err
-    assert says.lower() in ended.err.lower()
+    assert says in ended.err
 
 
 def test_an_application_that_does_not_start_ends_it(process):
@@ -158,11 +172,130 @@ def test_a_store_on_redis_needs_its_extra(command, monkeypatch):
     monkeypatch.setattr("mg_middleware.cli.serve.find_spec", lambda _: None)
     ended = command("serve", "--store", "redis://127.0.0.1/")
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err == "mg-middleware serve: a store on Redis needs an extra: pip install 'mg-middleware[redis]'\n"
+    assert ended.err == "mg-middleware serve: --store: Redis needs an extra: pip install 'mg-middleware[redis]'\n"
 
 
 def test_a_worker_builds_what_the_command_was_asked_for(folder, monkeypatch):
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    Service(None, ("/hook",), "meetings.db", None).leave_for_workers()
-    assert guarded_in_worker().app is print_events
+    Service(None, ("/hook",), "meetings.db", None, None).leave_for_workers()
+    assert isinstance(guarded_in_worker().app, EventPrinter)
     assert (folder / "meetings.db").exists()
+
+
+@pytest.mark.parametrize("name", ["create_app()", "create_wsgi()"])
+def test_a_factory_is_called(serve, name):
+    with serve(f"shop:{name}", "--path", "/hook") as server:
+        assert server.post(SUCCEEDED, path="/hook")[0] == 200
+        assert server.post(SUCCEEDED, path="/hook", signature=FORGED)[0] == 401
+
+
+def test_it_warns_if_the_store_does_not_work_and_serves_all_the_same(serve):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]  # free as soon as it is closed
+    with serve("--store", f"redis://:{SECRET}@127.0.0.1:{port}/0") as server:
+        (warning,) = [line for line in server.log if "--store" in line]
+        assert warning.startswith(
+            "mg-middleware serve: --store does not work: events are processed without it until it does (ConnectionError"
+        )
+        assert server.post(SUCCEEDED) == (200, b"")
+        server.stop()
+        assert SECRET not in server.end()[2]
+
+
+def test_it_does_not_warn_if_the_store_works(serve):
+    with serve("--store", "meetings.db") as server:
+        assert [line for line in server.log if "--store" in line] == []
+
+
+def test_a_store_that_says_the_probe_is_held_by_another_works(capsys):
+    class Odd:
+        def claim(self, key):
+            return InProgress(1.0)
+
+    warn_if_down(Odd())
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to the full disk of Linux")
+def test_an_event_that_cannot_be_printed_is_not_acknowledged(serve):
+    with Path("/dev/full").open("wb") as full, serve(stdout=full) as server:
+        assert server.post(SUCCEEDED) == (500, b"")
+        assert server.post(SUCCEEDED) == (500, b"")
+        server.stop()
+        status, _, log = server.end()
+    assert status == 0  # there is nothing left to write
+    assert log.count("ERROR an event was not printed, so it is not acknowledged: No space left on device") == 2
+    assert "Traceback" not in log
+
+
+def test_without_a_standard_output_nothing_is_acknowledged(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    exchange = asyncio.run(exchange_with(EventPrinter()))
+    assert exchange[0]["status"] == 500
+
+
+def test_an_event_after_a_half_printed_one_is_on_a_line_of_its_own(monkeypatch):
+    space = [10]
+
+    def write_while_there_is_space(_, data):
+        if not space[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        part = data[: space[0]]
+        space[0] -= len(part)
+        printed.extend(part)
+        return len(part)
+
+    printed = bytearray()
+    monkeypatch.setattr("mg_middleware.cli.serve.os", SimpleNamespace(write=write_while_there_is_space))
+    printer = EventPrinter()
+    assert asyncio.run(exchange_with(printer))[0]["status"] == 500
+    space[0] = 1000
+    assert asyncio.run(exchange_with(printer))[0]["status"] == 200
+    assert asyncio.run(exchange_with(printer))[0]["status"] == 200
+    half, first, second = printed.decode().splitlines()
+    assert half == '{"event": '
+    assert json.loads(first) == json.loads(second)
+
+
+async def exchange_with(printer):
+    sent = []
+    scope = {"type": "http", "meetgeek.delivery": Delivery([SUCCEEDED], b"0" * 64, None)}
+
+    async def send(message):
+        sent.append(message)
+
+    await printer(scope, None, send)
+    return sent
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_ends_with_141_when_the_reader_of_the_events_leaves(serve, workers):
+    with serve("--workers", workers) as server:
+        server.wait_for_workers(workers)
+        assert server.post(SUCCEEDED) == (200, b"")
+        assert "AnalysisSucceeded" in server.line()
+        server.process.stdout.close()
+        assert server.post(FAILED) == (500, b"")
+        status = server.process.wait(PATIENCE)
+        server.end()
+    assert status == 141
+    assert "an event was not printed, so it is not acknowledged: Broken pipe" in "".join(server.log)
+
+
+def test_ctrl_c_ends_it_with_0_though_the_reader_of_the_events_has_left(serve):
+    with serve() as server:
+        server.process.stdout.close()
+        server.stop(signal.SIGINT)
+        assert server.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_while_the_application_is_imported_ends_it_with_0(folder, signal_number):
+    (folder / "shop.py").write_text("import time\nprint('waiting', flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [*COMMAND, "serve", "shop:app", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout.readline() == "waiting\n"
+        running.send_signal(signal_number)
+        assert running.wait(PATIENCE) == 0
+        assert running.stderr.read() == ""
