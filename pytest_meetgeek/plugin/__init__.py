@@ -169,6 +169,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         # The first is the nearest: the one that came with the parameter.
         marker = next(item.iter_markers("meetgeek_check"))
         item.user_properties += [("meetgeek.check", marker.kwargs["id"]), ("meetgeek.level", marker.kwargs["level"])]
+        from pytest_meetgeek.plugin.settings import mark_for_django
+
+        mark_for_django(item)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -180,9 +183,11 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return make_suite(parent, globals()) if module_path == SUITE else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add the conformance suite, before -k, -m and --lf select."""
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
+    """Add the conformance suite, before -k, -m and --lf select, and before pytest-django looks for databases."""
     if config.getoption("meetgeek_app"):
         from pytest_meetgeek.plugin.conformance import SUITE, collect_suite
 
@@ -192,6 +197,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     problems = config.stash.get(_PROBLEMS, None)
     if problems:
         raise pytest.UsageError("\n".join(problems))
+    yield
 
 
 @pytest.hookimpl(hookwrapper=True, trylast=True)  # so other plugins see what is left here
@@ -353,10 +359,5 @@ def meetgeek_check(
 ) -> Iterator[Callable[[], None]]:
     """One check of the conformance suite; a test that calls it runs once for each check."""
     from pytest_meetgeek.plugin.conformance import offer_check
-    from pytest_meetgeek.plugin.settings import django_database
-
-    database = django_database(request.config, meetgeek_receiver)
-    if database is not None:
-        request.getfixturevalue(database)
 
     yield from offer_check(_item_of(request), request.param, meetgeek, meetgeek_spy, meetgeek_receiver, meetgeek_host)

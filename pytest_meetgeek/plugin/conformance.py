@@ -251,7 +251,7 @@ def offer_check(
                 memory,
                 _unset_secret(config, receiver, host),
                 strict=settings.is_strict(config),
-                one_thread=_ONE_THREAD if settings.django_database(config, receiver) == "db" else "",
+                one_thread=_ONE_THREAD if item.get_closest_marker("django_db") and receiver.interface == "wsgi" else "",
                 secret_variable=config.getoption("meetgeek_secret_env"),
                 command=settings.command_counter(config) if receiver.interface == "url" else None,
             )

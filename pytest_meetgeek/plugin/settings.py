@@ -15,6 +15,7 @@ from pytest_meetgeek.checks.counter import CommandCounter, CommandError
 from pytest_meetgeek.drivers.url import check_url
 from pytest_meetgeek.forgeries import TEST_SECRET
 from pytest_meetgeek.nearest import did_you_mean
+from pytest_meetgeek.receiver import find_interface
 from pytest_meetgeek.spy import Spy
 from pytest_meetgeek.targets import TargetError, load
 
@@ -237,24 +238,34 @@ def warnings_before(config: pytest.Config) -> list[str]:
     if _is_url(app):
         return [f"MeetGeek: up to {GENUINE_EVENTS} genuine events will be sent to {app}, and processed there"]
     names = _django_databases()
-    if names and not config.pluginmanager.hasplugin("django"):
+    if names and not _has_pytest_django(config):
         where = f"Django's own database ({', '.join(names)})"
         return [f"MeetGeek: what the app writes goes to {where}: install pytest-django for a test database"]
     return []
 
 
-def django_database(config: pytest.Config, receiver: Receiver) -> str | None:
-    """Choose the fixture of pytest-django that lets the app use the test database; None if there is no need of one.
+def mark_for_django(item: pytest.Item) -> None:
+    """Let a check use the test database, under pytest-django; a mark of the user's own counts instead.
 
-    An ASGI app runs in another thread than the test, where the transaction of the fixture `db` does not reach.
+    An ASGI app runs in another thread than the test, which a transaction of the test would not reach.
 
     Args:
-        config: The run.
-        receiver: The receiver.
+        item: A test that runs a check.
     """
-    if receiver.interface == "url" or not config.pluginmanager.hasplugin("django") or not _django_databases():
-        return None
-    return "transactional_db" if receiver.interface == "asgi" else "db"
+    config = item.config
+    if not _has_pytest_django(config) or item.get_closest_marker("django_db") or not _django_databases():
+        return
+    app = option(config, "meetgeek_app")
+    try:
+        is_wsgi = bool(app) and not _is_url(app) and find_interface(_load_once(config, app)) == "wsgi"
+    except (ValueError, TypeError):  # the run reports it elsewhere
+        is_wsgi = False
+    item.add_marker(pytest.mark.django_db(transaction=not is_wsgi, databases="__all__"))
+
+
+def _has_pytest_django(config: pytest.Config) -> bool:
+    """Tell whether pytest-django is loaded, by its entry point or by -p."""
+    return any(config.pluginmanager.hasplugin(name) for name in ("django", "pytest_django", "pytest_django.plugin"))
 
 
 def _django_databases() -> list[str]:
