@@ -28,6 +28,7 @@ FRAMEWORKS = {
         ("blacksheep", None, "asgi"),
         ("blacksheep", "with a mount", "asgi"),
         ("bottle", None, "wsgi"),
+        ("bottle", "with a mount", "wsgi"),
         ("connexion", "on Flask", "asgi"),
         ("connexion", "on Starlette", "asgi"),
         ("django", None, "asgi"),
@@ -35,7 +36,9 @@ FRAMEWORKS = {
         ("falcon", None, "asgi"),
         ("falcon", None, "wsgi"),
         ("fastapi", None, "asgi"),
+        ("fastapi", "with a mount", "asgi"),
         ("flask", None, "wsgi"),
+        ("flask", "mounted", "wsgi"),
         ("litestar", None, "asgi"),
         ("litestar_mounting", "falcon", "asgi"),
         ("litestar_mounting", "flask", "asgi"),
@@ -72,7 +75,6 @@ class Framework:
     the body as the framework gave it.
     """
 
-    other_routes = OTHER_ROUTES
     pieces = PIECES
 
     def __init__(self, name: str, variant: str | None, protocol: str, runner: asyncio.Runner) -> None:
@@ -81,6 +83,9 @@ class Framework:
         build_arguments = () if variant is None else (variant,)
         pieces = _asynchronous_pieces if protocol == "asgi" else _pieces
         self.protocol = protocol
+        # A mount has its own opinion of the path where it is.
+        mounts = variant in {"mounted", "with a mount"}
+        self.other_routes = [route for route in OTHER_ROUTES if not (mounts and route == "/webhooks")]
         self.handled = _HANDLED
         self.bare = build(_record, pieces, OTHER_ROUTES, *build_arguments)
         self.guarded = getattr(module, f"guard_{protocol}")(build(_record, pieces, OTHER_ROUTES, *build_arguments))
