@@ -9,6 +9,7 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpResponse
 
 from mg_middleware._arguments import forgets_arguments
+from mg_middleware._explaining import Explainer
 from mg_middleware._handler import close_awaitable
 from mg_middleware._options import (
     DEFAULT_IDEMPOTENCY_WAIT,
@@ -53,6 +54,7 @@ def meetgeek_webhook(
     idempotency_store: IdempotencyStore | None = None,
     idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
     on_verdict: Callable[[Verdict], object] | None = None,
+    explain: bool = False,
 ) -> Callable[[_View], _View]: ...
 @overload
 def meetgeek_webhook(
@@ -65,6 +67,7 @@ def meetgeek_webhook(
     idempotency_store: IdempotencyStore | None = None,
     idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
     on_verdict: Callable[[Verdict], object] | None = None,
+    explain: bool = False,
 ) -> Callable[..., HttpResponse | Awaitable[HttpResponse]]: ...
 @forgets_arguments
 def meetgeek_webhook(
@@ -79,6 +82,7 @@ def meetgeek_webhook(
     idempotency_store: IdempotencyStore | None = None,
     idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
     on_verdict: Callable[[Verdict], object] | None = None,
+    explain: bool = False,
 ) -> Any:
     """Let only genuine MeetGeek webhooks reach a Django view.
 
@@ -118,6 +122,8 @@ def meetgeek_webhook(
             means not at all.
         on_verdict: called with a `Verdict` for each request, as soon as it is decided; may be a coroutine function if
             the view is one. What it raises is logged and changes nothing.
+        explain: after a mismatch or a malformed signature was refused, find out what went wrong and log it, for at most
+            ten requests a second and bodies up to 64 KiB.
 
     Returns:
         The guarded view; or a decorator, if there are options but no view and no `handler`.
@@ -146,6 +152,7 @@ def meetgeek_webhook(
         store=idempotency_store,
         wait=wait_seconds(idempotency_wait),
         on_verdict=callback("on_verdict", on_verdict, door=_NAME, may_be_async=True),
+        explainer=Explainer() if flag("explain", explain) else None,
     )
     if handler is not None:
         if view is not None:

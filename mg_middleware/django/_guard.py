@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,19 @@ from django.db import connections, transaction
 
 from mg_middleware._handler import close_awaitable
 from mg_middleware._options import callback
-from mg_middleware._refusals import IGNORED, METHOD_NOT_ALLOWED, UNKNOWN_SENDER, Refusal
+from mg_middleware._refusals import (
+    IGNORED,
+    MALFORMED_SIGNATURE,
+    METHOD_NOT_ALLOWED,
+    SIGNATURE_MISMATCH,
+    UNKNOWN_SENDER,
+    Refusal,
+)
 from mg_middleware._reporting import level_of, log_callback_failure, log_verdict, logger
-from mg_middleware.django._request import attach, carrier_of, check_request, http_request
+from mg_middleware.django._request import attach, carrier_of, check_request, http_request, signatures_of
 from mg_middleware.django._response import (
     acknowledgement_of,
+    call_at_close,
     completed,
     completed_asynchronously,
     is_successful,
@@ -29,8 +38,10 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
+    from mg_middleware._explaining import Explainer
     from mg_middleware._keys import Key
     from mg_middleware.delivery import Delivery
+    from mg_middleware.django._request import UnreadBody
     from mg_middleware.events import Event
     from mg_middleware.idempotency.store import IdempotencyStore
 
@@ -51,6 +62,7 @@ class Options:
         store: remembers which meetings were processed.
         wait: how many seconds a delivery waits for another one's claim.
         on_verdict: called with each verdict.
+        explainer: explains refusals in the log.
     """
 
     keys: tuple[Key, ...] | None
@@ -62,6 +74,7 @@ class Options:
     store: IdempotencyStore | None
     wait: float
     on_verdict: Callable[[Verdict], object] | None
+    explainer: Explainer | None
 
 
 class Guard:
@@ -79,6 +92,7 @@ class Guard:
         self._posts_only = options.posts_only
         self._events = options.events
         self._on_verdict = options.on_verdict
+        self._explainer = options.explainer
 
     def _refusal_of(self, delivery: Delivery, method: str | None) -> Refusal | None:
         """Say whether the guard itself responds to a verified delivery."""
@@ -87,6 +101,17 @@ class Guard:
         if self._events is not None and not isinstance(delivery.event, self._events):
             return IGNORED
         return None
+
+    def _response_to(self, request: HttpRequest, refusal: Refusal, body: UnreadBody | None) -> HttpResponse:
+        """Render the guard's own response. If asked to, explain the refusal once that was sent, and is closed."""
+        response = response_to(request, refusal)
+        if self._explainer is not None:
+            line = (request.method or "", request.path)
+            if refusal is MALFORMED_SIGNATURE:
+                call_at_close(response, partial(self._explainer.explain_header, *line, signatures_of(request)[0]))
+            elif refusal is SIGNATURE_MISMATCH and body is not None and body.verification is not None:
+                call_at_close(response, partial(self._explainer.explain_mismatch, *line, body.verification))
+        return response
 
     def _log(
         self,
@@ -149,7 +174,7 @@ class PlainGuard(Guard):
             raise
         size = body.size
         if isinstance(delivery, Refusal):
-            return self._refuse(received, delivery, size, declared=body.declared)
+            return self._refuse(received, delivery, size, body=body)
         del body  # error reporters store the local variables of each frame
         attach(received, delivery)
 
@@ -190,12 +215,13 @@ class PlainGuard(Guard):
         refusal: Refusal,
         size: int = 0,
         *,
-        declared: int | None = None,
+        body: UnreadBody | None = None,
         key_id: str | None = None,
     ) -> HttpResponse:
         """Return the guard's own response."""
+        declared = None if body is None else body.declared
         self._report(request, refusal.outcome, refusal.status, size, declared=declared, key_id=key_id)
-        return response_to(request, refusal)
+        return self._response_to(request, refusal, body)
 
     def _choose_keys(self, request: HttpRequest) -> tuple[Key, ...] | None:
         """Prepare the keys for the secret of this request; `None` if a callable knows nobody."""
@@ -279,7 +305,7 @@ class AsyncGuard(Guard):
             raise
         size = body.size
         if isinstance(delivery, Refusal):
-            return await self._refuse(received, delivery, size, declared=body.declared)
+            return await self._refuse(received, delivery, size, body=body)
         del body  # error reporters store the local variables of each frame
         attach(received, delivery)
 
@@ -325,12 +351,13 @@ class AsyncGuard(Guard):
         refusal: Refusal,
         size: int = 0,
         *,
-        declared: int | None = None,
+        body: UnreadBody | None = None,
         key_id: str | None = None,
     ) -> HttpResponse:
         """Return the guard's own response."""
+        declared = None if body is None else body.declared
         await self._report(request, refusal.outcome, refusal.status, size, declared=declared, key_id=key_id)
-        return response_to(request, refusal)
+        return self._response_to(request, refusal, body)
 
     async def _choose_keys(self, request: HttpRequest) -> tuple[Key, ...] | None:
         """Prepare the keys for the secret of this request; `None` if a callable knows nobody."""

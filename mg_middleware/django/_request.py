@@ -51,9 +51,10 @@ class UnreadBody:
     Attributes:
         declared: the declared length in bytes, if there is one.
         size: how many bytes were read.
+        verification: the verification, once it has begun.
     """
 
-    __slots__ = ("_end", "_expected", "_limit", "_signature", "_stream", "declared", "size")
+    __slots__ = ("_end", "_expected", "_limit", "_signature", "_stream", "declared", "size", "verification")
 
     def __init__(
         self, stream: Any, signature: bytes, declared: int | None, expected: int | None, end: float, limit: float
@@ -65,12 +66,13 @@ class UnreadBody:
         self._limit = limit
         self.declared = declared
         self.size = 0
+        self.verification: Verification | None = None
 
     def verify(self, keys: tuple[Key, ...]) -> Delivery | Refusal:
         """Read and verify the body."""
         if self._stream is None:
             return INCOMPLETE_BODY
-        verification = Verification(keys, self._signature, self._expected, self._limit)
+        verification = self.verification = Verification(keys, self._signature, self._expected, self._limit)
         try:
             refusal = read_body(self._stream, verification, self._end)
         finally:
@@ -86,12 +88,9 @@ def check_request(request: HttpRequest, limit: float) -> Refusal | UnreadBody:
         limit: the largest body in bytes.
     """
     meta = request.META
-    signature: str | None = meta.get("HTTP_X_MG_SIGNATURE")
-    # Django and the servers join repeated fields with a comma, which is not a signature. As in the WSGI guard, "?"
-    # stands for what is not Latin-1, and a length may be an int.
+    # Django's test client declares the length as an int.
     declared = str(meta.get("CONTENT_LENGTH") or "").encode("latin-1", "replace")
-    signatures = [] if signature is None else [signature.encode("latin-1", "replace")]
-    checked = check_header(signatures, declared, limit)
+    checked = check_header(signatures_of(request), declared, limit)
     if isinstance(checked, Refusal):
         return checked
     chunked = bool(meta.get("HTTP_TRANSFER_ENCODING"))
@@ -102,6 +101,16 @@ def check_request(request: HttpRequest, limit: float) -> Refusal | UnreadBody:
     expected, end = bounds_of(checked[1], limit, chunked=chunked, terminated=terminated)
     stream, is_whole = _stream_of(request)
     return UnreadBody(stream, checked[0], checked[1], expected, limit + 1 if is_whole else end, limit)
+
+
+def signatures_of(request: HttpRequest) -> list[bytes]:
+    """Return the value of the header `X-MG-Signature`, if there is one.
+
+    Django and the servers join repeated fields with a comma, which is not a signature. Nor is "?", for what is not
+    Latin-1.
+    """
+    signature: str | None = request.META.get("HTTP_X_MG_SIGNATURE")
+    return [] if signature is None else [signature.encode("latin-1", "replace")]
 
 
 def _stream_of(request: Any) -> tuple[Any, bool]:

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from mg_middleware._acknowledgement import CONTENT_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from django.http import HttpRequest
 
@@ -73,7 +73,11 @@ def acknowledgement_of(response: Any) -> HttpResponse:
     headers = {name: value for name, value in response.headers.items() if name.lower() not in CONTENT_FIELDS}
     acknowledgement = HttpResponse(headers=headers | {"Content-Length": "0"})
     acknowledgement.cookies = response.cookies
-    # Django closes what the response holds, such as files, once the last one is sent.
-    closers: Any = acknowledgement
-    closers._resource_closers.extend(response._resource_closers)  # noqa: SLF001
+    for close in response._resource_closers:  # noqa: SLF001 - what the response holds, such as files
+        call_at_close(acknowledgement, close)
     return acknowledgement
+
+
+def call_at_close(response: Any, function: Callable[[], object]) -> None:
+    """Have a function called once the response was sent, when Django closes it."""
+    response._resource_closers.append(function)  # noqa: SLF001 - Django offers no other way

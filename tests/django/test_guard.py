@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import sys
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
@@ -48,6 +49,7 @@ from mg_middleware import (
 from mg_middleware.django import meetgeek_webhook
 
 PATH = "/webhooks/meetgeek"
+UNAUTHORIZED = b"The request carries no valid signature.\n"
 on_each_kind = pytest.mark.parametrize("kind", each(KINDS))
 on_plain_and_async = pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 
@@ -841,3 +843,41 @@ def call(function, argument):
 
 async def as_coroutine(response):
     return await response if hasattr(response, "__await__") else response
+
+
+@on_plain_and_async
+class TestExplaining:
+    @pytest.fixture
+    def explained(self, caplog):
+        caplog.set_level(logging.WARNING, "mg_middleware")
+
+        def wait():
+            until = time.monotonic() + 30
+            while True:
+                found = [record.meetgeek_cause for record in caplog.records if hasattr(record, "meetgeek_cause")]
+                if found:
+                    return found
+                assert time.monotonic() < until, caplog.messages
+                time.sleep(0.01)
+
+        return wait
+
+    def test_a_mismatch_is_explained_once_the_response_is_closed(self, is_async, explained, caplog):
+        view = view_of(lambda request: HttpResponse(), meetgeek_webhook(explain=True), is_async=is_async)
+        response = post(view, SUCCEEDED + b"\n", GENUINE)
+        assert (response.status_code, response.content) == (401, UNAUTHORIZED)
+        assert not any(hasattr(record, "meetgeek_cause") for record in caplog.records)
+        response.close()
+        assert explained() == ["body_trailing_newline"]
+
+    def test_a_malformed_header_is_explained(self, is_async, explained):
+        view = view_of(lambda request: HttpResponse(), meetgeek_webhook(explain=True), is_async=is_async)
+        post(view, SUCCEEDED, b"sha256=" + GENUINE).close()
+        assert explained() == ["signature_prefix"]
+
+    def test_other_refusals_are_not_explained(self, is_async, caplog):
+        view = view_of(lambda request: HttpResponse(), meetgeek_webhook(explain=True), is_async=is_async)
+        response = post(view, headers={"Content-Length": "junk"})
+        assert response.status_code == 400
+        assert response._resource_closers == []  # noqa: SLF001 - nothing is called when it is closed
+        assert not any(hasattr(record, "meetgeek_cause") for record in caplog.records)
