@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
+from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from asgiref.sync import iscoroutinefunction
@@ -23,10 +24,10 @@ from mg_middleware._options import (
     wait_seconds,
 )
 from mg_middleware.delivery import delivery_of
-from mg_middleware.django._guard import AsyncGuard, Options, PlainGuard
+from mg_middleware.django._guard import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
     from django.http import HttpRequest
 
@@ -179,7 +180,7 @@ def _guarded(view: Any, options: Options) -> Any:
 
 
 def _guarded_async(view: Any, options: Options) -> Any:
-    guard = AsyncGuard(options)
+    guard = options.async_guard
 
     @wraps(view)
     async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -192,27 +193,32 @@ def _guarded_plain(view: Any, options: Options, exempt: _EveryDatabase) -> Any:
     # method_decorator tries the decorator on a function of its own, to see which attributes it sets. The view may be
     # async all the same, and take what a plain one doesn't.
     is_trial = getattr(view, "__module__", None) == "django.utils.decorators"
-    guard = None if is_trial else PlainGuard(options)
+    guard = None if is_trial else options.plain_guard
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return (guard or PlainGuard(options)).respond(view, exempt, request, *args, **kwargs)
+        return (guard or options.plain_guard).respond(view, exempt, request, *args, **kwargs)
 
     return guarded
 
 
 def _is_async_view(view: Any) -> bool:
     """Say whether a view is async, or the `dispatch` of a class-based view that is."""
-    while not iscoroutinefunction(view):  # pyright: ignore[reportDeprecated] - from Python 3.14 it is inspect's
-        if hasattr(view, "__self__"):
-            return bool(getattr(view.__self__, "view_is_async", False))
-        if isinstance(view, partial):  # method_decorator hands over a partial of the bound method
-            view = view.func
-        elif hasattr(view, "__wrapped__"):
-            view = view.__wrapped__
-        else:
-            return False
-    return True
+    while isinstance(view, partial):  # method_decorator hands over a partial of the bound method, for each request
+        view = view.func
+    if isinstance(view, MethodType):
+        return _is_async_method(type(view.__self__), view.__func__)
+    return _is_coroutine_function(view) or (hasattr(view, "__wrapped__") and _is_async_view(view.__wrapped__))
+
+
+@lru_cache
+def _is_async_method(kind: Hashable, method: Hashable) -> bool:
+    return _is_coroutine_function(method) or bool(getattr(kind, "view_is_async", False))
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    # Before Python 3.12 asgiref has a mark of its own, which Django's as_view sets.
+    return iscoroutinefunction(function)  # pyright: ignore[reportDeprecated] - from Python 3.14 it is inspect's
 
 
 def _view_of(handler: Callable[[Delivery], Any]) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     View: TypeAlias = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """The options of one `meetgeek_webhook`, checked.
 
@@ -75,6 +75,17 @@ class Options:
     wait: float
     on_verdict: Callable[[Verdict], object] | None
     explainer: Explainer | None
+
+    # method_decorator decorates a view anew for each request.
+    @cached_property
+    def plain_guard(self) -> PlainGuard:
+        """The guard of plain views."""
+        return PlainGuard(self)
+
+    @cached_property
+    def async_guard(self) -> AsyncGuard:
+        """The guard of async views."""
+        return AsyncGuard(self)
 
 
 class Guard:
