@@ -207,7 +207,8 @@ def _is_async_view(view: Any) -> bool:
     while isinstance(view, partial):  # method_decorator hands over a partial of the bound method, for each request
         view = view.func
     if isinstance(view, MethodType):
-        return _is_async_method(type(view.__self__), view.__func__)
+        kind: Any = type(view.__self__)
+        return _is_async_method(kind, view.__func__)
     return _is_coroutine_function(view) or (hasattr(view, "__wrapped__") and _is_async_view(view.__wrapped__))
 
 
