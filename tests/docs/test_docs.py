@@ -10,7 +10,10 @@ import pytest
 from markdown_it import MarkdownIt
 from sphinx.util.inventory import InventoryFile
 
+import mg_middleware.django
+import mg_middleware.fastapi
 import mg_middleware.idempotency
+import mg_middleware.testing
 import pytest_meetgeek
 from pytest_meetgeek import strategies
 
@@ -18,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 RUNNER = Path(__file__).with_name("run_page.py")
 PAGES = sorted(DOCS.rglob("*.md"))
+DOORS = (mg_middleware.django, mg_middleware.fastapi, mg_middleware.idempotency, mg_middleware.testing)
 CANNOT = 77  # the runner's exit status where a server that the page needs is not on this machine
 WARNINGS = (
     "error",
@@ -90,7 +94,7 @@ def test_the_site_builds_without_a_warning_and_has_every_public_name(tmp_path):
     with (site / "objects.inv").open("rb") as file:
         inventory = InventoryFile.load(file, "", lambda _, name: name)
     described = {name for names in inventory.values() for name in names}
-    for package in (mg_middleware, mg_middleware.idempotency, pytest_meetgeek):
+    for package in (mg_middleware, *DOORS, pytest_meetgeek):
         assert {f"{package.__name__}.{name}" for name in package.__all__} <= described
     own = (name for name, value in vars(strategies).items() if getattr(value, "__module__", "") == strategies.__name__)
     assert {f"{strategies.__name__}.{name}" for name in own if not name.startswith("_")} <= described

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mg_middleware._reporting import logger
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.decision import checked
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mg_middleware.idempotency.decision import Ending
     from mg_middleware.idempotency.store import Claim, Execution
 
-LOGGER = logging.getLogger("mg_middleware")
 
 # Seconds after which a step that has not returned is given up. The stores of this package bound theirs to less.
 STEP_SECONDS = 10.0
@@ -195,6 +194,6 @@ def log_given_up(store: str, step: str) -> None:
 
 
 def _log(store: str, step: str, reason: str) -> None:
-    LOGGER.error(
+    logger().error(
         "the idempotency store %s failed to %s: %s; the event is processed, perhaps more than once", store, step, reason
     )

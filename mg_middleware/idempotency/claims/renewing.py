@@ -8,7 +8,7 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from mg_middleware.idempotency.claims.calling import LOGGER
+from mg_middleware._reporting import logger
 
 if TYPE_CHECKING:
     from mg_middleware.idempotency.claims.calling import StoreCalls
@@ -23,7 +23,7 @@ def interval_of(lease: float) -> float:
 
 def log_lost(store: str) -> None:
     """Log that a claim was lost while its handler ran."""
-    LOGGER.warning(
+    logger().warning(
         "the idempotency store %s lost a claim while its handler runs; the meeting may be processed more than once",
         store,
     )
@@ -31,7 +31,7 @@ def log_lost(store: str) -> None:
 
 def log_too_long(store: str, max_lease: float) -> None:
     """Log that a handler has run for so long that its claim isn't renewed any more."""
-    LOGGER.warning(
+    logger().warning(
         "a handler has run for %g seconds, the max_lease of the idempotency store %s; its claim is no longer renewed",
         max_lease,
         store,
