@@ -75,6 +75,41 @@ def test_the_same_action_has_the_same_hash_everywhere():
     assert len(pins) == len({pin.partition("@")[0] for pin in pins})
 
 
+def rooms():
+    """The paths on the map in CONTRIBUTING.md."""
+    [block] = re.findall(
+        r"^## The map.*?```\n(.+?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    room = ""
+    for line in block.splitlines():
+        names = re.match(r"\s*((?:[\w.]+(?:/|\.py)(?: |$))+)", line)[1].split()
+        if not line.startswith(" "):
+            room = names[0] if names[0].endswith("/") else ""
+            yield from names
+        else:
+            yield from (room + name for name in names)
+
+
+@pytest.mark.parametrize("path", list(rooms()))
+def test_a_room_on_the_map_exists(path):
+    assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file()
+
+
+def test_the_map_shows_every_public_module_and_folder():
+    shown = {path.rstrip("/") for path in rooms()}
+    public = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "mg_middleware").iterdir()
+        if not path.name.startswith("_") and (path.suffix == ".py" or path.is_dir())
+    }
+    assert public - shown == set()
+
+
+def test_the_first_block_for_contributors_is_three_commands():
+    block = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("```")[1]
+    assert len(block.strip().splitlines()) == 1 + 3
+
+
 def test_dependabot_waits_before_it_offers_a_release():
     updates = read(ROOT / ".github" / "dependabot.yml")["updates"]
     assert [update["package-ecosystem"] for update in updates] == ["github-actions"]
