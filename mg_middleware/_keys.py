@@ -82,18 +82,17 @@ class KeyHolder:
         return self._keys
 
 
-def matching_key(keys: Iterable[Key], macs: Iterable[hmac.HMAC], signature: bytes) -> Key | None:
+def matching_key(macs: Iterable[tuple[Key, hmac.HMAC]], signature: bytes) -> Key | None:
     """Return the first key whose HMAC equals the signature. This is the only place that compares.
 
     All keys are compared, in constant time, whichever matches.
 
     Args:
-        keys: the keys.
-        macs: for each key the HMAC of the whole body.
+        macs: each key with its HMAC of the whole body.
         signature: the received signature, 64 lower-case hexadecimal digits.
     """
     matching = None
-    for key, mac in zip(keys, macs, strict=True):
+    for key, mac in macs:
         if hmac.compare_digest(mac.hexdigest().encode(), signature) and matching is None:
             matching = key
     return matching

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from mg_middleware._reporting import level_of
 from mg_middleware.verdict import Outcome
 
 
@@ -17,10 +18,11 @@ class Refusal:
         header: one more header field of the response, if the status needs it.
     """
 
-    __slots__ = ("asgi_headers", "body", "outcome", "status", "wsgi_headers", "wsgi_status")
+    __slots__ = ("asgi_headers", "body", "log_level", "outcome", "status", "wsgi_headers", "wsgi_status")
 
     def __init__(self, outcome: Outcome, status: HTTPStatus, text: str, *header: tuple[str, str]) -> None:
         self.outcome: Outcome = outcome
+        self.log_level: int = level_of(outcome)
         self.status: int = int(status)
         self.body: bytes = text.encode()
         # No Connection field: PEP 3333 forbids it to applications, HTTP/2 has none, and closing early makes servers

@@ -94,19 +94,18 @@ class Verification:
 
     Attributes:
         chunks: the bytes that have arrived, in pieces.
-        keys: the keys of which any may match.
         signature: the received signature.
         size: how many bytes have arrived.
     """
 
-    __slots__ = ("_length", "_limit", "_macs", "chunks", "keys", "signature", "size")
+    __slots__ = ("_least", "_limit", "_macs", "_most", "chunks", "signature", "size")
 
     def __init__(self, keys: tuple[Key, ...], signature: bytes, length: int | None, limit: float) -> None:
-        self.keys: tuple[Key, ...] = keys
-        self._macs = [key.begin() for key in keys]
+        self._macs = [(key, key.begin()) for key in keys]
         self.signature: bytes = signature
-        self._length = length
         self._limit = limit
+        self._least: float = length or 0
+        self._most: float = limit if length is None else length
         self.chunks: list[bytes] = []
         self.size: int = 0
 
@@ -125,12 +124,10 @@ class Verification:
         """
         if type(chunk) is not bytes:
             chunk = b"".join((chunk,))  # unlike bytes(), this refuses an int
-        self.size += len(chunk)
-        if self.size > self._limit:
-            return BODY_TOO_LARGE
-        if self._length is not None and self.size > self._length:
-            return INCOMPLETE_BODY
-        for mac in self._macs:
+        self.size = size = self.size + len(chunk)
+        if size > self._most:
+            return BODY_TOO_LARGE if size > self._limit else INCOMPLETE_BODY
+        for _, mac in self._macs:
             mac.update(chunk)
         chunks = self.chunks
         if chunks and len(chunks[-1]) + len(chunk) <= _SMALL:
@@ -141,9 +138,29 @@ class Verification:
 
     def finish(self) -> Delivery | Refusal:
         """Decide, once the whole body has arrived."""
-        if self._length is not None and self.size < self._length:
+        if self.size < self._least:
             return INCOMPLETE_BODY
-        key = matching_key(self.keys, self._macs, self.signature)
+        key = matching_key(self._macs, self.signature)
         if key is None:
             return SIGNATURE_MISMATCH
         return Delivery(self.chunks, self.signature, key.key_id, key.fingerprint)
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The keys of which any may match."""
+        return tuple(key for key, _ in self._macs)
+
+
+def verify_whole(keys: tuple[Key, ...], signature: bytes, body: bytes) -> Delivery | Refusal:
+    """Verify a body that is in hand: what `Verification` does with one that arrives.
+
+    Args:
+        keys: the keys of which any may match.
+        signature: the received signature, as `check_header` gives it.
+        body: the whole body.
+    """
+    macs = [(key, key.begin()) for key in keys]
+    for _, mac in macs:
+        mac.update(body)
+    key = matching_key(macs, signature)
+    return SIGNATURE_MISMATCH if key is None else Delivery([body], signature, key.key_id, key.fingerprint)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from functools import partial
 from logging import DEBUG
-from typing import TYPE_CHECKING, Any, cast
+from types import NoneType
+from typing import TYPE_CHECKING, Any
 
 from mg_middleware._acknowledgement import acknowledging_send
 from mg_middleware._arguments import forgets_arguments
@@ -33,7 +33,7 @@ from mg_middleware._refusals import (
     UNKNOWN_SENDER,
     Refusal,
 )
-from mg_middleware._reporting import level_of, log_callback_failure, log_verdict, logger
+from mg_middleware._reporting import log_callback_failure, log_verdict, logger
 from mg_middleware._verification import Verification, check_header
 from mg_middleware.delivery import DELIVERY_KEY, RUNNING
 from mg_middleware.verdict import ACCEPTED, Outcome, Verdict
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mg_middleware._keys import Key, SecretCallable, Secrets
     from mg_middleware.delivery import Delivery
     from mg_middleware.events import Event
+    from mg_middleware.idempotency.asgi import OncePerMeeting
     from mg_middleware.idempotency.store import IdempotencyStore
 
     # Loose on purpose: every framework and server has types of its own for these.
@@ -56,8 +57,8 @@ if TYPE_CHECKING:
 __all__ = ["MeetGeekASGIMiddleware"]
 
 _FRAMING = (b"content-length", b"transfer-encoding")
-# How long the names of the three fields are that matter. Most others needn't be lower-cased.
-_LENGTHS_OF_FIELDS = frozenset({len(b"x-mg-signature"), len(b"transfer-encoding")})
+_SEQUENCES = frozenset({list, tuple})
+_CLIENTS = frozenset({list, tuple, NoneType})
 
 
 class MeetGeekASGIMiddleware:
@@ -167,43 +168,49 @@ class MeetGeekASGIMiddleware:
             return await self._refuse(scope, send, UNKNOWN_SENDER)
 
         verification = Verification(keys, signature, None if chunked else length, self._limit)
+        refusal, more_body = None, True
         try:
-            refusal = await _receive_body(receive, verification)
+            while more_body and refusal is None:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise _unexpected(message["type"])
+                refusal = verification.update(message.get("body", b""))
+                more_body = message.get("more_body", False)
         except BaseException as error:
-            if not isinstance(error, GeneratorExit):  # a coroutine that is being closed can't await
+            if not isinstance(error, GeneratorExit):  # a closed coroutine can't await
                 await self._report(scope, Outcome.INCOMPLETE_BODY, None, verification.size, declared=length)
             if isinstance(error, _ClientLeftError):
                 return None
             raise
-        delivery = verification.finish() if refusal is None else refusal
-        size = verification.size
+        delivery, size = refusal or verification.finish(), verification.size
         if isinstance(delivery, Refusal):
             await self._refuse(scope, send, delivery, size, declared=length)
             if delivery is SIGNATURE_MISMATCH and self._explainer is not None:
                 self._explainer.explain_mismatch(scope["method"], scope["path"], verification)
             return None
         scope = _with_delivery(scope, delivery, None if declared and not chunked else size)
-        replay = _replaying(verification.chunks, receive)
-        del verification  # error reporters store the local variables of each frame, and this one holds the body
-        await self._hand_over(delivery, size, scope, replay, send)
+        receive = _replaying(verification.chunks, receive)
+        del verification, message  # error reporters store the local variables of each frame, and these hold the body
+        if self._posts_only and scope["method"] != "POST":
+            await self._refuse(scope, send, METHOD_NOT_ALLOWED, size, key_id=delivery.key_id)
+        elif self._events is not None and not isinstance(delivery.event, self._events):
+            await self._refuse(scope, send, IGNORED, size, key_id=delivery.key_id)
+        elif self._once_per_meeting is not None:
+            await self._run_once(self._once_per_meeting, delivery, size, scope, receive, send)
+        else:
+            await self._run(delivery, size, scope, receive, send)
         return None
 
-    async def _hand_over(self, delivery: Delivery, size: int, scope: Scope, receive: Receive, send: Send) -> None:
-        """Give a verified delivery to the application, unless the guard itself responds to it."""
-        method = scope["method"]
-        run: ASGIApplication = partial(self._run, delivery, size)
-        app: Refusal | ASGIApplication = run
-        if self._posts_only and method != "POST":
-            app = METHOD_NOT_ALLOWED
-        elif self._events is not None and not isinstance(delivery.event, self._events):
-            app = IGNORED
-        elif self._once_per_meeting is not None:
-            try:
-                app = await self._once_per_meeting.admit(delivery, run, method)
-            except BaseException as error:  # cancelled while another delivery of this meeting is in progress
-                if not isinstance(error, GeneratorExit):
-                    await self._report(scope, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id)
-                raise
+    async def _run_once(
+        self, once: OncePerMeeting, delivery: Delivery, size: int, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Run the application under a claim, unless this meeting was processed or is in progress."""
+        try:
+            app = await once.admit(delivery, partial(self._run, delivery, size), scope["method"])
+        except BaseException as error:  # cancelled while another delivery of this meeting is in progress
+            if not isinstance(error, GeneratorExit):
+                await self._report(scope, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id)
+            raise
         if isinstance(app, Refusal):
             await self._refuse(scope, send, app, size, key_id=delivery.key_id)
         else:
@@ -231,7 +238,8 @@ class MeetGeekASGIMiddleware:
         key_id: str | None = None,
     ) -> None:
         """Send the guard's own response."""
-        await self._report(scope, refusal.outcome, refusal.status, body_size, declared=declared, key_id=key_id)
+        if self._on_verdict is not None or logger().isEnabledFor(refusal.log_level):
+            await self._report(scope, refusal.outcome, refusal.status, body_size, declared=declared, key_id=key_id)
         headers = refusal.asgi_headers.copy()  # since layers outside may add to the list
         body = b"" if scope["method"] == "HEAD" else refusal.body
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers, "trailers": False})
@@ -266,8 +274,6 @@ class MeetGeekASGIMiddleware:
         key_id: str | None = None,
     ) -> None:
         """Log a decision, and pass it to `on_verdict`."""
-        if self._on_verdict is None and not logger().isEnabledFor(level_of(outcome)):
-            return
         # A websocket begins as a GET request (RFC 6455, section 4.1), and its scope names no method.
         verdict = Verdict(outcome, status, key_id, body_size, scope.get("method", "GET"), scope["path"])
         client = next(iter(scope.get("client") or ()), "an unknown client")
@@ -299,19 +305,21 @@ def _read_fields(scope: Scope) -> tuple[Scope, list[bytes], bytes | None, bool]:
         The scope, with its header and client in lists if they could be read but once; the signatures; the declared
         length; and whether the body's framing says where it ends.
     """
-    if not isinstance(scope["headers"], (list, tuple)):
-        scope = scope.copy()
-        scope["headers"] = list(scope["headers"])
-    client: object = scope.get("client")
-    if isinstance(client, Iterator):
-        scope = scope.copy()
-        scope["client"] = list(cast("Iterator[object]", client))
+    if type(scope["headers"]) not in _SEQUENCES or type(scope.get("client")) not in _CLIENTS:
+        scope = _with_lists(scope)
     try:
         return scope, *_find_fields(scope["headers"])
-    except TypeError:  # a name and value that can be read but once, as in Falcon's test client
-        scope = scope.copy()
-        scope["headers"] = [tuple(field) for field in scope["headers"]]
+    except TypeError:  # a name and value that have no index, and can be read but once
+        scope = _with_lists(scope)
         return scope, *_find_fields(scope["headers"])
+
+
+def _with_lists(scope: Scope) -> Scope:
+    """Copy a scope whose header fields or client can be read but once, as in Falcon's test client."""
+    scope = scope.copy()
+    scope["headers"] = [tuple(field) for field in scope["headers"]]
+    scope["client"] = tuple(scope.get("client") or ()) or None
+    return scope
 
 
 def _find_fields(headers: Iterable[Any]) -> tuple[list[bytes], bytes | None, bool]:
@@ -320,7 +328,7 @@ def _find_fields(headers: Iterable[Any]) -> tuple[list[bytes], bytes | None, boo
     chunked = False
     for field in headers:
         name = field[0]
-        if len(name) in _LENGTHS_OF_FIELDS:
+        if len(name) in {14, 17}:  # as the three names below: most others needn't be lower-cased
             name = name.lower()
             if name == b"x-mg-signature":
                 signatures.append(field[1])
@@ -332,21 +340,11 @@ def _find_fields(headers: Iterable[Any]) -> tuple[list[bytes], bytes | None, boo
     return signatures, declared, chunked
 
 
-async def _receive_body(receive: Receive, verification: Verification) -> Refusal | None:
-    """Feed the body to the verification while it arrives, until it ends or is refused.
-
-    Raises:
-        RuntimeError: the server sent a message that the specification doesn't know here.
-    """
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            if message["type"] == "http.disconnect":
-                raise _ClientLeftError
-            raise RuntimeError(f"unexpected ASGI message {message['type']!r} while the body is read")
-        refusal = verification.update(message.get("body", b""))
-        if refusal is not None or not message.get("more_body", False):
-            return refusal
+def _unexpected(kind: str) -> Exception:
+    """Return the error for a message other than a part of the body."""
+    if kind == "http.disconnect":
+        return _ClientLeftError()
+    return RuntimeError(f"unexpected ASGI message {kind!r} while the body is read")
 
 
 def _with_delivery(scope: Scope, delivery: Delivery, size: int | None) -> Scope:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mg_middleware._arguments import forgets_arguments
 from mg_middleware._keys import KeyHolder, keys_from
 from mg_middleware._refusals import Refusal
-from mg_middleware._verification import Verification, check_header
+from mg_middleware._verification import check_header, verify_whole
 from mg_middleware.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Webhook", "sign", "verify"]
 
 _NAMES = ("x-mg-signature", b"x-mg-signature")
+_NAME_LENGTH = len("x-mg-signature")  # most other fields have another, and needn't be lower-cased
 
 
 class Webhook(KeyHolder):
@@ -91,9 +92,7 @@ class Webhook(KeyHolder):
         checked = check_header(_signatures_in(headers), None, inf)
         if isinstance(checked, Refusal):
             raise VerificationError(checked.outcome)
-        verification = Verification(self._keys, checked[0], None, inf)
-        verification.update(_checked(body))
-        delivery = verification.finish()
+        delivery = verify_whole(self._keys, checked[0], body if type(body) is bytes else bytes(_checked(body)))
         if isinstance(delivery, Refusal):
             raise VerificationError(delivery.outcome)
         return delivery
@@ -164,8 +163,11 @@ def _signatures_in(headers: Any) -> list[bytes]:
         raise TypeError(f"headers must be a mapping, pairs or the signature, not {type(headers).__name__}")
     signatures: list[bytes] = []
     for name, value in headers.items() if hasattr(headers, "items") else headers:
-        if name.lower() in _NAMES:
-            signatures += map(_as_bytes, value if type(value) in {list, tuple} else (value,))
+        if len(name) == _NAME_LENGTH and name.lower() in _NAMES:
+            if isinstance(value, (list, tuple)):
+                signatures += map(_as_bytes, value)
+            else:
+                signatures.append(_as_bytes(value))
     return signatures
 
 

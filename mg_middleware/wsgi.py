@@ -34,7 +34,7 @@ from mg_middleware._refusals import (
     UNKNOWN_SENDER,
     Refusal,
 )
-from mg_middleware._reporting import level_of, log_callback_failure, log_verdict, logger
+from mg_middleware._reporting import log_callback_failure, log_verdict, logger
 from mg_middleware._verification import Verification, check_header
 from mg_middleware.delivery import DELIVERY_KEY
 from mg_middleware.verdict import ACCEPTED, Outcome, Verdict
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mg_middleware.delivery import Delivery
     from mg_middleware.events import Event
     from mg_middleware.idempotency.store import IdempotencyStore
+    from mg_middleware.idempotency.wsgi import OncePerMeeting
 
 __all__ = ["MeetGeekWSGIMiddleware"]
 
@@ -170,8 +171,7 @@ class MeetGeekWSGIMiddleware:
         except BaseException:
             self._report(environ, Outcome.INCOMPLETE_BODY, None, verification.size, declared=length)
             raise
-        delivery = verification.finish() if refusal is None else refusal
-        size = verification.size
+        delivery, size = refusal or verification.finish(), verification.size
         if isinstance(delivery, Refusal):
             response = self._refuse(environ, start_response, delivery, size, declared=length)
             if delivery is SIGNATURE_MISMATCH and self._explainer is not None:
@@ -179,25 +179,29 @@ class MeetGeekWSGIMiddleware:
                 return _and_then(response, explain)
             return response
         del verification  # error reporters store the local variables of each frame, and this one holds the body
-        return self._hand_over(delivery, size, _with_delivery(environ, delivery, size), start_response)
+        environ = _with_delivery(environ, delivery, size)
+        if self._posts_only and environ["REQUEST_METHOD"] != "POST":
+            return self._refuse(environ, start_response, METHOD_NOT_ALLOWED, size, key_id=delivery.key_id)
+        if self._events is not None and not isinstance(delivery.event, self._events):
+            return self._refuse(environ, start_response, IGNORED, size, key_id=delivery.key_id)
+        if self._once_per_meeting is not None:
+            return self._run_once(self._once_per_meeting, delivery, size, environ, start_response)
+        return self._run(delivery, size, environ, start_response)
 
-    def _hand_over(
-        self, delivery: Delivery, size: int, environ: WSGIEnvironment, start_response: StartResponse
+    def _run_once(
+        self,
+        once: OncePerMeeting,
+        delivery: Delivery,
+        size: int,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
     ) -> Iterable[bytes]:
-        """Give a verified delivery to the application, unless the guard itself responds to it."""
-        method = environ["REQUEST_METHOD"]
-        run: WSGIApplication = partial(self._run, delivery, size)
-        app: Refusal | WSGIApplication = run
-        if self._posts_only and method != "POST":
-            app = METHOD_NOT_ALLOWED
-        elif self._events is not None and not isinstance(delivery.event, self._events):
-            app = IGNORED
-        elif self._once_per_meeting is not None:
-            try:
-                app = self._once_per_meeting.admit(delivery, run, method)
-            except BaseException:  # ended while another delivery of this meeting is in progress
-                self._report(environ, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id)
-                raise
+        """Run the application under a claim, unless this meeting was processed or is in progress."""
+        try:
+            app = once.admit(delivery, partial(self._run, delivery, size), environ["REQUEST_METHOD"])
+        except BaseException:  # ended while another delivery of this meeting is in progress
+            self._report(environ, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id)
+            raise
         if isinstance(app, Refusal):
             return self._refuse(environ, start_response, app, size, key_id=delivery.key_id)
         return app(environ, start_response)
@@ -223,7 +227,8 @@ class MeetGeekWSGIMiddleware:
         key_id: str | None = None,
     ) -> Iterable[bytes]:
         """Send the guard's own response."""
-        self._report(environ, refusal.outcome, refusal.status, body_size, declared=declared, key_id=key_id)
+        if self._on_verdict is not None or logger().isEnabledFor(refusal.log_level):
+            self._report(environ, refusal.outcome, refusal.status, body_size, declared=declared, key_id=key_id)
         headers = refusal.wsgi_headers.copy()  # since layers outside may add to the list
         if environ.get("REQUEST_METHOD") == "HEAD":
             # Many servers would send a body, and a length that does not fit what is sent is an error to some layers.
@@ -259,8 +264,6 @@ class MeetGeekWSGIMiddleware:
         key_id: str | None = None,
     ) -> None:
         """Log a decision, and pass it to `on_verdict`."""
-        if self._on_verdict is None and not logger().isEnabledFor(level_of(outcome)):
-            return
         method, path = _request_line(environ)
         verdict = Verdict(outcome, status, key_id, body_size, method, path)
         log_verdict(verdict, environ.get("REMOTE_ADDR") or "an unknown client", declared)

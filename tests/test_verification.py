@@ -226,7 +226,7 @@ def compared(monkeypatch, keys, received):
 
     with monkeypatch.context() as patched:
         patched.setattr(hmac, "compare_digest", compare_digest)
-        return matching_key(keys, [mac_of(key, SUCCEEDED) for key in keys], received), calls
+        return matching_key([(key, mac_of(key, SUCCEEDED)) for key in keys], received), calls
 
 
 @pytest.mark.parametrize("position", [0, 1, 2, None], ids=["first", "middle", "last", "none"])
