@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from mg_middleware._reporting import level_of
-from mg_middleware.verdict import Outcome
+from mg_middleware.verdict import VERIFIED, Outcome
 
 
 class Refusal:
@@ -22,7 +21,7 @@ class Refusal:
 
     def __init__(self, outcome: Outcome, status: HTTPStatus, text: str, *header: tuple[str, str]) -> None:
         self.outcome: Outcome = outcome
-        self.log_level: int = level_of(outcome)
+        self.log_level: int = 10 if outcome in VERIFIED else 30  # DEBUG and WARNING, without importing logging
         self.status: int = int(status)
         self.body: bytes = text.encode()
         # No Connection field: PEP 3333 forbids it to applications, HTTP/2 has none, and closing early makes servers

@@ -6,14 +6,13 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mg_middleware.verdict import Outcome
+from mg_middleware.verdict import VERIFIED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mg_middleware.verdict import Verdict
 
-_VERIFIED = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.IN_PROGRESS, Outcome.IGNORED})
 # For these the sizes help the operator: a body that was cut or changed, or a wrong secret?
 _SIZES_MATTER = frozenset({Outcome.INCOMPLETE_BODY, Outcome.SIGNATURE_MISMATCH})
 _LONGEST_SHOWN = 200  # characters of a method, path or address that a stranger chose
@@ -31,7 +30,7 @@ def logger() -> logging.Logger:
 
 def level_of(outcome: Outcome) -> int:
     """Return the level at which an outcome is logged: DEBUG for what was verified, WARNING for what was refused."""
-    return logging.DEBUG if outcome in _VERIFIED else logging.WARNING
+    return logging.DEBUG if outcome in VERIFIED else logging.WARNING
 
 
 def log_verdict(verdict: Verdict, client: str, declared: int | None) -> None:

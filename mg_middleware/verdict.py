@@ -29,6 +29,10 @@ class Outcome(StrEnum):
 ACCEPTED = Outcome.ACCEPTED
 
 
+# For these outcomes the signature was genuine. They are logged at DEBUG, the others at WARNING.
+VERIFIED = frozenset({ACCEPTED, Outcome.DUPLICATE, Outcome.IN_PROGRESS, Outcome.IGNORED})
+
+
 class Verdict(NamedTuple):
     """The decision about one guarded request.
 
