@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 _INTERRUPTED = 130  # what shells show for SIGINT
 _TERMINATED = 143  # and for SIGTERM
-_EXTRA = ("a2wsgi", "click", "rich", "uvicorn")
+_EXTRA = ("a2wsgi", "click", "rich", "starlette", "uvicorn")
 
 
 class _Termination(KeyboardInterrupt):

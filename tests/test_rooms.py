@@ -27,6 +27,7 @@ OUTSIDE = {
     "redis": {"mg_middleware.idempotency.stores.redis"},
     "rich": {"mg_middleware.cli"},
     "sqlalchemy": {"mg_middleware.idempotency.stores.sqlalchemy"},
+    "starlette": {"mg_middleware.cli"},
     "uvicorn": {"mg_middleware.cli"},
     "werkzeug": {"mg_middleware"},
 }
@@ -203,5 +204,6 @@ def test_nothing_uses_the_command_line():
 
 def test_the_command_line_is_one_file_for_each_command_and_three_that_they_share():
     shared = {"__init__", "_options", "_output", "_server"}
+    of_serve = {"_inspector", "_observer", "_recorder"}  # what `serve --inspect` and `serve --record` load
     files = {file.stem for name, file in MODULES.items() if is_in(name, "mg_middleware.cli")}
-    assert files == COMMANDS | shared
+    assert files == COMMANDS | shared | of_serve

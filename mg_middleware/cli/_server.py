@@ -67,7 +67,7 @@ def run(application: ASGIApplication, factory: str, *, host: str, port: int, wor
     for number in _STOPS:
         signal.signal(number, stop)
     serve = partial(
-        uvicorn.run, host=host, port=_free_port(host, port), workers=workers, log_config=_LOGGING, access_log=False
+        uvicorn.run, host=host, port=free_port(host, port), workers=workers, log_config=_LOGGING, access_log=False
     )
     try:
         if workers > 1:
@@ -102,7 +102,7 @@ def _serve_in_workers(serve: Callable[[], None]) -> set[int]:
     return stopped_by
 
 
-def _free_port(host: str, port: int) -> int:
+def free_port(host: str, port: int) -> int:
     """Find out whether the port is free before a server starts, which would report it in many lines."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]

@@ -20,6 +20,7 @@ from mg_middleware.cli._options import (
 )
 from mg_middleware.cli._output import standard_output
 from pytest_meetgeek import FORGERIES, MeetGeek, Receiver
+from pytest_meetgeek.recording import recordings_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,6 +50,12 @@ def _forgeries(_context: click.Context, _parameter: click.Parameter, incomplete:
     help="Send the exact bytes of this file or of standard input, signed.",
 )
 @click.option(
+    "--recording",
+    metavar="FILE|DIR",
+    type=click.Path(),
+    help="Send a recorded delivery (`serve --record`), or each one in a folder, signed anew.",
+)
+@click.option(
     "--forge",
     metavar="NAME",
     shell_complete=_forgeries,
@@ -67,6 +74,7 @@ def send(
     event: str | None,
     meeting_id: str | None,
     body: str | None,
+    recording: str | None,
     forge: str | None,
     team: int,
     repeat: int,
@@ -82,6 +90,10 @@ def send(
     """
     if body is not None and (event is not None or meeting_id is not None):
         raise CommandError("--body is a whole event: it excludes --event and --meeting-id")
+    if recording is not None and (event is not None or meeting_id is not None):
+        raise CommandError("--recording is a whole event: it excludes --event and --meeting-id")
+    if body is not None and recording is not None:
+        raise CommandError("--body and --recording exclude each other")
     if event == "failed" and meeting_id is not None:
         raise CommandError("--meeting-id needs --event success: MeetGeek names no meeting if the analysis failed")
     # The meetings of another run would be duplicates to a receiver that remembers.
@@ -89,18 +101,20 @@ def send(
     check_url(url, allow_hosts)  # before anything is read or sent
     receiver = Receiver(url, allow_hosts=allow_hosts)
     content = None if body is None else read_content(body, "--body")
+    recorded = [] if recording is None else _recorded(meetgeek, recording)
 
     def requests() -> Iterator[WebhookRequest]:
         for _ in range(repeat):
             if content is not None:
-                request = meetgeek.raw(content, label="body")
+                events = [meetgeek.raw(content, label="body")]
+            elif recorded:
+                events = recorded
             elif event == "failed":
-                request = meetgeek.failed()
+                events = [meetgeek.failed()]
             else:
-                request = meetgeek.analyzed(meeting_id)
-            if forge is not None:
-                request = _forged(meetgeek, forge, request)
-            yield from [request] * team
+                events = [meetgeek.analyzed(meeting_id)]
+            for request in events:
+                yield from [request if forge is None else _forged(meetgeek, forge, request)] * team
 
     def check_connection(response: Response) -> None:
         if isinstance(response.error, OSError) and not isinstance(response.error, _NO_RESPONSE):
@@ -108,7 +122,7 @@ def send(
 
     console = standard_output()
     acknowledged = 0
-    total = repeat * team
+    total = repeat * team * max(len(recorded), 1)
     sending: Iterable[WebhookRequest] = requests()
     if total >= _MANY and console.is_terminal:
         sending = track(sending, "Sending", total=total, console=console, transient=True)
@@ -119,6 +133,15 @@ def send(
     if total > 1:
         console.print(f"{acknowledged} of {total} acknowledged")
     return 0 if acknowledged == total else 1
+
+
+def _recorded(meetgeek: MeetGeek, place: str) -> list[WebhookRequest]:
+    try:
+        return [meetgeek.recorded(path) for path in recordings_at(place)]
+    except ValueError as error:
+        raise CommandError(f"--recording: {error.args[0]}") from error
+    except OSError as error:
+        raise CommandError(f"--recording: {error.filename!r} can't be read: {error.strerror}") from error
 
 
 def _forged(meetgeek: MeetGeek, forgery: str, request: WebhookRequest) -> WebhookRequest:

@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from errno import EBADF
 from importlib.util import find_spec
@@ -24,22 +26,37 @@ from mg_middleware import (
     SQLiteStore,
     delivery_of,
 )
+from mg_middleware.cli._observer import note_verdict, observed
 from mg_middleware.cli._options import CommandError, SecretSource, complete_file, secret_options
 from mg_middleware.cli._output import has_reader_left, print_error
-from mg_middleware.cli._server import load_application, run
+from mg_middleware.cli._server import free_port, load_application, run
 from mg_middleware.idempotency import Claimed
 
 if TYPE_CHECKING:
-    from mg_middleware.asgi import Receive, Scope, Send
+    from mg_middleware.asgi import ASGIApplication, Receive, Scope, Send
+    from mg_middleware.cli._observer import Observer
     from mg_middleware.events import Event
     from mg_middleware.idempotency import IdempotencyStore
 
+_INSPECTOR_PORT = 8001
 _VARIABLE = "MG_MIDDLEWARE_SERVE"
 _LOGGER = logging.getLogger("mg_middleware")
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
-@click.command()
+class _ServeCommand(click.Command):
+    """Lets the port of `--inspect` be left out, before MODULE:APP, too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        following = [*args[1:], ""]
+        words = [
+            f"{word}={_INSPECTOR_PORT}" if word == "--inspect" and not next_word.isdigit() else word
+            for word, next_word in zip(args, following, strict=False)
+        ]
+        return super().parse_args(ctx, words)
+
+
+@click.command(cls=_ServeCommand)
 @click.argument("application", metavar="[MODULE:APP]", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
@@ -63,6 +80,19 @@ _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
     "holds a password).",
 )
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="The number of processes.")
+@click.option(
+    "--inspect",
+    metavar="[PORT]",
+    type=click.IntRange(0, 65535),
+    help="Show deliveries as they come, on a page on this port of 127.0.0.1; 0 picks a free one.  "
+    f"[default port: {_INSPECTOR_PORT}]",
+)
+@click.option(
+    "--record",
+    metavar="DIR",
+    type=click.Path(),
+    help="Write each verified delivery to a file in this folder, without its signature.",
+)
 @secret_options
 def serve(
     application: str | None,
@@ -72,6 +102,8 @@ def serve(
     paths: tuple[str, ...],
     store: str | None,
     workers: int,
+    inspect: int | None,
+    record: str | None,
     secret: SecretSource,
 ) -> None:
     """Run the ASGI or WSGI application MODULE:APP behind the guard.
@@ -81,12 +113,29 @@ def serve(
 
     Each guarded request is logged on standard error. Ctrl-C and SIGTERM stop the server after the requests in progress.
     """
-    service = Service(application, paths, store, secret.file, secret.variable)
+    if inspect is not None and workers > 1:
+        raise CommandError("--inspect shows the deliveries of one process: leave --workers out")
+    service = Service(application, paths, store, secret.file, secret.variable, record)
     try:
-        guarded = service.guarded(warn=True)
-        if workers > 1:
-            service.leave_for_workers()
-        interrupted = run(guarded, f"{__name__}:{guarded_in_worker.__name__}", host=host, port=port, workers=workers)
+        with ExitStack() as stack:
+            guarded = service.guarded(warn=True)
+            observers = service.observers()
+            if inspect is not None:
+                from mg_middleware.cli._inspector import running_inspector  # noqa: PLC0415 - loaded if it is used
+
+                port = free_port(host, port)
+                inspector = running_inspector(
+                    stack.enter_context(_listen(inspect)),
+                    secret.read(),
+                    path=paths[0],
+                    remembers=store is not None,
+                    address=(host, port),
+                )
+                observers.append(stack.enter_context(inspector))
+            if workers > 1:
+                service.leave_for_workers()
+            served = observed(guarded, observers)
+            interrupted = run(served, f"{__name__}:{guarded_in_worker.__name__}", host=host, port=port, workers=workers)
     except KeyboardInterrupt:  # while it was starting
         return
     if application is None and not interrupted and has_reader_left():
@@ -103,6 +152,7 @@ class Service:
         store: a file or a URL; `None` remembers nothing.
         secret_file: the file that holds the secret, or `None`.
         secret_variable: the variable that holds the secret, or `None`.
+        record: the folder to record to, or `None`.
     """
 
     application: str | None
@@ -110,6 +160,7 @@ class Service:
     store: str | None
     secret_file: str | None
     secret_variable: str | None
+    record: str | None = None
 
     def guarded(self, *, warn: bool = False) -> MeetGeekASGIMiddleware:
         """Load the application and put the guard in front of it.
@@ -132,18 +183,43 @@ class Service:
                 paths=self.paths,
                 acknowledge=self.application is None,
                 idempotency_store=store,
+                on_verdict=note_verdict,
             )
         except ConfigurationError as error:  # the secret and the store are fine
             raise CommandError(f"--path: {error}") from error
+
+    def observers(self) -> list[Observer]:
+        """Make what observes the deliveries in this process.
+
+        Raises:
+            CommandError: the folder to record to can't be written to.
+        """
+        if self.record is None:
+            return []
+        from mg_middleware.cli._recorder import Recorder  # noqa: PLC0415 - loaded if it is used
+
+        try:
+            return [Recorder(self.record)]
+        except OSError as error:
+            raise CommandError(f"--record: {self.record!r} can't be written to: {error.strerror}") from error
 
     def leave_for_workers(self) -> None:
         """Put the options where `guarded_in_worker` finds them: workers inherit the environment and nothing else."""
         os.environ[_VARIABLE] = json.dumps(asdict(self))
 
 
-def guarded_in_worker() -> MeetGeekASGIMiddleware:
+def guarded_in_worker() -> ASGIApplication:
     """Build what `Service.leave_for_workers` described."""
-    return Service(**json.loads(os.environ[_VARIABLE])).guarded()
+    service = Service(**json.loads(os.environ[_VARIABLE]))
+    return observed(service.guarded(), service.observers())
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # create_server adds the address
+        raise CommandError(f"--inspect: cannot listen on port {port}: {reason}") from error
 
 
 def open_store(place: str) -> IdempotencyStore:

@@ -16,14 +16,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", metavar="FILE|-", shell_complete=complete_file)
 @click.argument("signature")
+@click.option("--explain", is_flag=True, help="If it is not, find out why, and what to do.")
 @secret_options
-def verify(file: str, signature: str, *, secret: SecretSource) -> int:
+def verify(file: str, signature: str, *, explain: bool, secret: SecretSource) -> int:
     """Check that SIGNATURE is the X-MG-Signature of FILE, or of standard input.
 
     The signature is computed over the exact bytes.
 
     Exit status 0 if it is ("genuine"), 1 if it is not ("not genuine").
     """
-    genuine = is_genuine(secret.read(), read_content(file), signature)
+    key, body = secret.read(), read_content(file)
+    genuine = is_genuine(key, body, signature)
     click.echo("genuine" if genuine else "not genuine")
+    if explain and not genuine:
+        from mg_middleware.explanation import NOTHING_FITS, explain_header, explain_mismatch  # noqa: PLC0415 - if asked for
+
+        explanations = explain_mismatch(key, body, signature)
+        for explanation in explanations or [*explain_header(signature), NOTHING_FITS]:
+            click.echo(f"{explanation.sentence}\n{explanation.remedy}")
     return 0 if genuine else 1
