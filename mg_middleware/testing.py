@@ -1,4 +1,4 @@
-"""Deliveries for unit tests of a handler, without the guard.
+"""Deliveries for unit tests of a handler, without the guard, and the conformance test for stores.
 
 Not for a test of the whole receiver: send it signed requests, with the fixtures of the pytest plugin or with
 `mg_middleware.sign`, so that the guard is tested, too. And never for a running server: what these functions return says
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from mg_middleware.delivery import DELIVERY_KEY, Delivery
 from mg_middleware.events import FAILED, SUCCEEDED
+from mg_middleware.idempotency.conformance import check_store
 from mg_middleware.webhook import Webhook
 
 if TYPE_CHECKING:
     from typing import Literal
 
-__all__ = ["make_delivery", "verified_environ", "verified_scope"]
+__all__ = ["check_store", "make_delivery", "verified_environ", "verified_scope"]
 
 # It protects nothing: a handler never sees the secret.
 _SECRET = "whsec_for_unit_tests_of_handlers"  # noqa: S105

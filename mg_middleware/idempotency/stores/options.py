@@ -10,6 +10,10 @@ DAY = 86_400.0
 LEASE = 10.0
 MAX_LEASE = 3600.0
 
+# Seconds by which a claim may seem to come from the future before it is void: clocks are adjusted a little, and a step
+# may wait for its turn after it read the clock.
+CLOCK_SLACK = 15.0
+
 # Redis keeps the end of a key's life in milliseconds, as an integer of 64 bits.
 _LONGEST = 10**15
 

@@ -37,7 +37,7 @@ if holder == ARGV[1] then return -1 end
 if holder == "complete" then return -2 end
 local left = redis.call("PTTL", KEYS[1])
 local lease = tonumber(string.match(holder, "%.(%d+)$"))
-if lease and left > lease + 1000 then
+if lease and left > lease + 15000 then
     redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
     return -1
 end
@@ -184,7 +184,8 @@ class RedisStore:
         Raises:
             redis.RedisError: the server cannot be reached, or refuses.
         """
-        return self._run(self._renew, key, token, self._lease)  # type: ignore[no-any-return]
+        reply = self._run(self._renew, key, token, self._lease)
+        return _renewed_later(reply) if self.execution == "asynchronous" else reply == 1
 
     def close(self) -> None:
         """Close the connections that were made for a URL. The next step opens them again. Your client stays open."""
@@ -264,6 +265,10 @@ def _claim_of(reply: int, token: str) -> Claim:
     if reply == _IS_COMPLETE:
         return AlreadyComplete()
     return InProgress(reply / 1000)
+
+
+async def _renewed_later(reply: Awaitable[int]) -> bool:
+    return await reply == 1
 
 
 async def _claim_later(reply: Awaitable[int], token: str) -> Claim:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
 from mg_middleware.idempotency.stores.event_loop import OneEventLoop
-from mg_middleware.idempotency.stores.options import DAY, LEASE, MAX_LEASE, seconds, seconds_or_forever, text
+from mg_middleware.idempotency.stores.options import (
+    CLOCK_SLACK,
+    DAY,
+    LEASE,
+    MAX_LEASE,
+    seconds,
+    seconds_or_forever,
+    text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Hashable
@@ -295,9 +303,8 @@ class Statements:
         of_key: sqlalchemy.BindParameter[str] = sql.bindparam("a_key")
         of_token: sqlalchemy.BindParameter[str] = sql.bindparam("a_token")
         insert = _insert_ignoring(dialect, deliveries)
-        # A claim from the future is void: the clock was set back, so it would outlive its holder by as much. One second
-        # is left for clocks that are adjusted a little.
-        is_free = sql.or_(until <= now, sql.and_(token.is_not(None), deliveries.c.since > now + 1))
+        # A claim from the future is void: the clock was set back, so it would outlive its holder by as much.
+        is_free = sql.or_(until <= now, sql.and_(token.is_not(None), deliveries.c.since > now + CLOCK_SLACK))
         self._insert_claim = insert.values(delivery_key=of_key, token=of_token, **new)
         self._take_over = sql.update(deliveries).where(key == of_key, is_free).values(token=of_token, **new)
         self._look = sql.select(token, until - now).where(key == of_key)
@@ -352,13 +359,17 @@ class Statements:
 
 
 def _now(dialect: str) -> sqlalchemy.ColumnElement[float]:
-    """Return the seconds since the epoch by the database's clock, at the statement's beginning or later."""
+    """Return the seconds since the epoch by the database's clock.
+
+    Read for each row, not at the statement's beginning: a statement may wait for another one's lock, and would then
+    take that one's claim for one from the future.
+    """
     import sqlalchemy as sql  # noqa: PLC0415 - see SQLAlchemyStore
 
     expressions = {
         "postgresql": "extract(epoch from clock_timestamp())::double precision",
-        "mysql": "(unix_timestamp(now(6)) + 0e0)",
-        "mariadb": "(unix_timestamp(now(6)) + 0e0)",
+        "mysql": "(unix_timestamp(sysdate(6)) + 0e0)",
+        "mariadb": "(unix_timestamp(sysdate(6)) + 0e0)",
         "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     }
     if dialect not in expressions:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress, StoreError
-from mg_middleware.idempotency.stores.options import DAY, LEASE, MAX_LEASE, seconds, seconds_or_forever, text
+from mg_middleware.idempotency.stores.options import (
+    CLOCK_SLACK,
+    DAY,
+    LEASE,
+    MAX_LEASE,
+    seconds,
+    seconds_or_forever,
+    text,
+)
 from mg_middleware.idempotency.stores.sqlite_file import SQLiteFile
 
 if TYPE_CHECKING:
@@ -33,12 +41,11 @@ _SCHEMA = (
 _SWEEP = """
     DELETE FROM deliveries WHERE key IN (SELECT key FROM deliveries WHERE until <= :now ORDER BY until LIMIT 4)
 """
-# A claim from the future is void: the clock was set back, so it would outlive its holder by as much. One second is left
-# for clocks that are adjusted a little.
+# A claim from the future is void: the clock was set back, so it would outlive its holder by as much.
 _CLAIM = """
     INSERT INTO deliveries (key, token, since, until) VALUES (:key, :token, :now, :until)
     ON CONFLICT (key) DO UPDATE SET token = excluded.token, since = excluded.since, until = excluded.until
-    WHERE until <= :now OR (token IS NOT NULL AND since > :now + 1)
+    WHERE until <= :now OR (token IS NOT NULL AND since > :now + :slack)
     RETURNING token
 """
 _LOOK = "SELECT token, until FROM deliveries WHERE key = :key"
@@ -114,10 +121,11 @@ class SQLiteStore:
             OSError: the file cannot be opened.
             StoreError: the file was replaced, or the steps of other threads take too long.
         """
-        token, now = token_hex(16), time()
-        wanted = {"key": key, "token": token, "until": now + self.lease, "now": now}
+        token = token_hex(16)
 
         def step(connection: sqlite3.Connection) -> Claim:
+            now = time()  # not before, since the step may have waited for its turn
+            wanted = {"key": key, "token": token, "until": now + self.lease, "now": now, "slack": CLOCK_SLACK}
             connection.execute(_SWEEP, {"now": now})
             if connection.execute(_CLAIM, wanted).fetchall():
                 return Claimed(token)

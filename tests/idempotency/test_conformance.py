@@ -1,0 +1,233 @@
+"""The conformance test for stores: ours pass it, and it names each broken promise."""
+
+import os
+import threading
+
+import fakeredis
+import pytest
+import redis.asyncio
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from mg_middleware import ConfigurationError, MemoryStore, RedisStore, SQLAlchemyStore, SQLiteStore
+from mg_middleware.idempotency import Claimed, InProgress
+from mg_middleware.testing import check_store
+
+LEASE = 0.5
+
+
+def test_a_memory_store_keeps_its_promises():
+    store = MemoryStore(lease=LEASE)
+    check_store(lambda: store)
+
+
+def test_a_sqlite_store_keeps_its_promises(tmp_path):
+    check_store(lambda: SQLiteStore(tmp_path / "deliveries.sqlite3", lease=LEASE))
+
+
+def test_a_redis_store_keeps_its_promises(redis_server):
+    check_store(lambda: RedisStore(redis_server.url, lease=LEASE))
+
+
+def test_a_redis_store_with_an_asynchronous_client_keeps_its_promises(redis_server):
+    class Closing(RedisStore):
+        async def close(self):
+            await self._client.aclose()
+
+    check_store(lambda: Closing(redis.asyncio.Redis.from_url(redis_server.url), lease=LEASE))
+
+
+def test_a_sqlalchemy_store_keeps_its_promises(database_server):
+    def make():
+        store = SQLAlchemyStore(database_server.url, lease=LEASE)
+        store.create_table()
+        return store
+
+    check_store(make)
+
+
+def test_an_asynchronous_store_keeps_its_promises(tmp_path):
+    async def make():
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/own.sqlite3", poolclass=NullPool)
+        store = SQLAlchemyStore(engine, lease=LEASE)
+        await store.create_table()
+        return store
+
+    check_store(make)
+
+
+def test_a_fake_redis_server_keeps_the_promises():
+    server = fakeredis.FakeServer()
+    store = RedisStore(fakeredis.FakeRedis(server=server), lease=LEASE)
+    check_store(lambda: store)
+
+
+class Plain:
+    """A store that keeps no lease, around another one."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def claim(self, key):
+        return self.store.claim(key)
+
+    def complete(self, key, token):
+        self.store.complete(key, token)
+
+    def release(self, key, token):
+        self.store.release(key, token)
+
+
+def test_a_store_that_does_not_renew_is_checked_without():
+    store = Plain(MemoryStore())
+    check_store(lambda: store)
+
+
+class ClaimsTwice(MemoryStore):
+    def claim(self, key):
+        return Claimed(key)
+
+
+class NeverClaims(MemoryStore):
+    def claim(self, key):
+        return InProgress(1)
+
+
+class NumbersItsTokens(MemoryStore):
+    def claim(self, key):
+        claim = super().claim(key)
+        return Claimed(int(claim.token)) if isinstance(claim, Claimed) else claim
+
+
+class OwesTime(MemoryStore):
+    def claim(self, key):
+        claim = super().claim(key)
+        return InProgress(-1) if isinstance(claim, InProgress) else claim
+
+
+class HasTooMuchTime(MemoryStore):
+    def claim(self, key):
+        claim = super().claim(key)
+        return InProgress(60) if isinstance(claim, InProgress) else claim
+
+
+class ForgetsReleases(MemoryStore):
+    def release(self, key, token): ...
+
+
+class RepeatsTokens(MemoryStore):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self._tokens = iter(["1"] * 100)
+
+
+class ForgetsCompletions(MemoryStore):
+    def complete(self, key, token): ...
+
+
+class ReleasesWhatIsComplete(MemoryStore):
+    def release(self, key, token):
+        super().release(key, token)
+        self._complete.pop(key, None)
+
+
+class ReleasesForAnybody(MemoryStore):
+    def release(self, key, token):
+        if key in self._claims:
+            super().release(key, self._claims[key][0])
+
+
+class CompletesForAnybody(MemoryStore):
+    def complete(self, key, token):
+        super().complete(key, self._claims[key][0] if key in self._claims else token)
+
+
+class RacesWithItself(MemoryStore):
+    def claim(self, key):
+        claim = super().claim(key)
+        return claim if threading.current_thread() is threading.main_thread() else Claimed("again")
+
+
+class RenewsNothing(MemoryStore):
+    def renew(self, key, token):
+        return key in self._claims and self._claims[key][0] == token
+
+
+class RenewsForAnybody(MemoryStore):
+    def renew(self, key, token):
+        return key in self._claims and super().renew(key, self._claims[key][0])
+
+
+class NeverRenews(MemoryStore):
+    def renew(self, key, token):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("broken", "promise"),
+    [
+        (ClaimsTwice, "a claimed key is in progress, but claim"),
+        (NeverClaims, "a new key is claimed, but claim"),
+        (NumbersItsTokens, "the token of a claim is a str"),
+        (OwesTime, "seconds_left is not negative"),
+        (HasTooMuchTime, "seconds_left is not more than the lease"),
+        (ForgetsReleases, "a released key is claimed again"),
+        (RepeatsTokens, "each claim has a token of its own"),
+        (ForgetsCompletions, "a completed key is already complete"),
+        (ReleasesWhatIsComplete, "a release changes nothing once the key is complete"),
+        (ReleasesForAnybody, "a release with another token changes nothing"),
+        (CompletesForAnybody, "a complete with another token changes nothing"),
+        (RacesWithItself, "one of 16 claims at once gets the key"),
+        (RenewsNothing, "a renewed claim does not expire"),
+        (RenewsForAnybody, "whoever lost its claim cannot renew it"),
+        (NeverRenews, r"renew\(\) of the holder returns True"),
+    ],
+)
+def test_a_broken_promise_is_named(broken, promise):
+    store = broken(lease=LEASE)
+    with pytest.raises(AssertionError, match=f"^the store breaks a promise: {promise}"):
+        check_store(lambda: store)
+
+
+def test_stores_of_one_process_each_do_not_share():
+    with pytest.raises(AssertionError, match=r"a claimed key is in progress, but claim\(\) returned Claimed"):
+        check_store(lambda: MemoryStore(lease=LEASE))
+
+
+def test_what_is_no_store_is_refused():
+    with pytest.raises(TypeError, match="idempotency_store takes an object that can claim"):
+        check_store(object)
+    with pytest.raises(ConfigurationError, match="not its class"):
+        check_store(lambda: MemoryStore)
+
+
+class OneProcessInDisguise(Plain):
+    """Each is another object, but what they share is in this process."""
+
+    memory = MemoryStore(lease=LEASE)
+
+    def __init__(self):
+        super().__init__(self.memory)
+
+
+def test_processes_that_do_not_share_are_found():
+    with pytest.raises(AssertionError, match="one of 4 processes gets the key"):
+        check_store(OneProcessInDisguise)
+
+
+class FailsInAnotherProcess(Plain):
+    """Works only in the process that imported it."""
+
+    memory = MemoryStore(lease=LEASE)
+    process = os.getpid()
+
+    def __init__(self):
+        super().__init__(self.memory)
+
+    def claim(self, key):
+        return AlreadyComplete() if os.getpid() != self.process else super().claim(key)
+
+
+def test_a_store_that_fails_in_another_process_is_found():
+    with pytest.raises(AssertionError, match="the store works in a forked process"):
+        check_store(FailsInAnotherProcess)
