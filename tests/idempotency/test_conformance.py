@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from mg_middleware import ConfigurationError, MemoryStore, RedisStore, SQLAlchemyStore, SQLiteStore
-from mg_middleware.idempotency import Claimed, InProgress
+from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
 from mg_middleware.testing import check_store
 
 LEASE = 0.5
