@@ -46,20 +46,21 @@ def keys_from_setting() -> tuple[Key, ...] | Callable[[Any], Any]:
         TypeError: the setting has another type.
     """
     secret: Any = getattr(settings, SETTING, None)
-    source = f"the setting {SETTING}"
+    source = f"the setting {SETTING}: "
     try:
         if callable(secret) and not isinstance(secret, type | KeyHolder):
             secret_of: Callable[[Any], Any] = secret
             return secret_of
         if secret is None:
             if SECRET_VARIABLE not in os.environ and SECRET_FILE_VARIABLE not in os.environ:
-                raise ConfigurationError("nothing is set")
-            source = "the environment"
+                source = ""
+                raise ConfigurationError("no secret is configured")
+            source = "the environment: "
             secret = secret_from_environment()
         return prepared_keys(secret)
     except (ConfigurationError, TypeError) as error:
         message = (
-            f"{source}: {error}. Set {SETTING} in your settings, or {SECRET_VARIABLE} or {SECRET_FILE_VARIABLE} in the "
+            f"{source}{error}. Set {SETTING} in your settings, or {SECRET_VARIABLE} or {SECRET_FILE_VARIABLE} in the "
             "environment, or give meetgeek_webhook(secret=...)"
         )
         failure = type(error)

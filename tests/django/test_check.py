@@ -16,7 +16,7 @@ from mg_middleware.django.apps import MeetGeekConfig, check_secret
 @pytest.mark.parametrize(
     ("secret", "found"),
     [
-        (None, "the setting MEETGEEK_WEBHOOK_SECRET: nothing is set"),
+        (None, "no secret is configured. Set MEETGEEK_WEBHOOK_SECRET in your settings"),
         ("", "the setting MEETGEEK_WEBHOOK_SECRET: the secret is empty or blank"),
         (" ", "the setting MEETGEEK_WEBHOOK_SECRET: the secret is empty or blank"),
         ([], "the setting MEETGEEK_WEBHOOK_SECRET: secret is an empty collection"),

@@ -218,7 +218,7 @@ class TestSecret:
             ([SECRET, ""], ConfigurationError, "the setting MEETGEEK_WEBHOOK_SECRET: the secret is empty or blank"),
             (5, TypeError, "the setting MEETGEEK_WEBHOOK_SECRET: a secret must be str or bytes, not int"),
             (str, TypeError, "the setting MEETGEEK_WEBHOOK_SECRET: a secret must be str or bytes, not type"),
-            (None, ConfigurationError, "the setting MEETGEEK_WEBHOOK_SECRET: nothing is set"),
+            (None, ConfigurationError, "no secret is configured. Set MEETGEEK_WEBHOOK_SECRET in your settings"),
             (lambda environ: "", ConfigurationError, "the secret is empty or blank"),
         ],
     )

@@ -209,7 +209,7 @@ def test_the_system_check_stops_what_runs_without_a_secret(project, command):
     assert result.returncode != 0
     text = " ".join(result.stderr.split())
     assert "(mg_middleware.E001)" in text
-    assert "the setting MEETGEEK_WEBHOOK_SECRET: nothing is set" in text
+    assert "no secret is configured. Set MEETGEEK_WEBHOOK_SECRET in your settings" in text
     assert "HINT: Set MEETGEEK_WEBHOOK_SECRET in your settings or in the environment" in text
 
 

@@ -38,6 +38,9 @@ from mg_middleware import (
     sign,
     verify,
 )
+from mg_middleware.django import meetgeek_webhook
+from mg_middleware.fastapi import VerifiedDelivery, responses
+from mg_middleware.testing import make_delivery, verified_environ, verified_scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -201,3 +204,35 @@ def described(delivery: Delivery) -> str | None:
             return f"{failed.payload.get('message')}"
         case UnknownEvent(payload=payload):
             return f"{payload}"
+
+
+# The doors of frameworks, and deliveries for unit tests.
+@fastapi.post("/webhooks/meetgeek", responses=responses)
+async def receive(delivery: VerifiedDelivery) -> None:
+    assert_type(delivery, Delivery)
+
+
+def plain_view(request: str) -> int:
+    return len(request)
+
+
+async def async_view(request: str) -> int:
+    return len(request)
+
+
+assert_type(meetgeek_webhook(plain_view)("request"), int)
+assert_type(meetgeek_webhook(acknowledge=True, secret=["a", "b"], explain=True)(plain_view)("request"), int)
+
+
+async def call_async_view() -> None:
+    assert_type(await meetgeek_webhook(async_view)("request"), int)
+
+
+urlpatterns = [meetgeek_webhook(handler=print, events=AnalysisSucceeded, idempotency_store=MemoryStore())]
+meetgeek_webhook(paths="/a")  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
+meetgeek_webhook(secret=5)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+
+assert_type(make_delivery("success", meeting_id="one", key_id="tenant"), Delivery)
+assert_type(verified_environ(make_delivery("failed", body=b"{}")), dict[str, Any])
+assert_type(verified_scope(make_delivery("failed")), dict[str, Any])
+make_delivery("other")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
