@@ -6,6 +6,7 @@ import inspect
 import signal
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
@@ -70,15 +71,13 @@ def run(application: ASGIApplication, factory: str, *, host: str, port: int, wor
         uvicorn.run, host=host, port=free_port(host, port), workers=workers, log_config=_LOGGING, access_log=False
     )
     try:
-        if workers > 1:
-            stopped_by |= _serve_in_workers(partial(serve, factory, factory=True))
-        else:
-            serve(application)
-    except KeyboardInterrupt:  # older versions of uvicorn let it pass
-        pass
+        with suppress(KeyboardInterrupt):  # older versions of uvicorn let it pass
+            if workers > 1:
+                stopped_by |= _serve_in_workers(partial(serve, factory, factory=True))
+            else:
+                serve(application)
     except SystemExit as end:
-        if end.code:
-            raise CommandError("the server did not start; its log says why") from end
+        raise CommandError("the server did not start; its log says why") from end
     return signal.SIGINT in stopped_by
 
 
@@ -110,9 +109,8 @@ def free_port(host: str, port: int) -> int:
             free: int = listener.getsockname()[1]
             return free
     except OSError as error:
-        reason = str(error.strerror).partition(" (")[
-            0
-        ]  # create_server adds the address, which is in the message already
+        # Without the address, which create_server adds.
+        reason = str(error.strerror).partition(" (")[0]
         raise CommandError(f"cannot listen on {host} port {port}: {reason}") from error
 
 

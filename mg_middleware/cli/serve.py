@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -12,9 +13,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from errno import EBADF
 from importlib.util import find_spec
+from inspect import isawaitable
 from multiprocessing import parent_process
 from secrets import token_hex
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -23,6 +25,7 @@ from mg_middleware import (
     ConfigurationError,
     MeetGeekASGIMiddleware,
     RedisStore,
+    SQLAlchemyStore,
     SQLiteStore,
     delivery_of,
 )
@@ -30,13 +33,15 @@ from mg_middleware.cli._observer import note_verdict, observed
 from mg_middleware.cli._options import CommandError, SecretSource, complete_file, secret_options
 from mg_middleware.cli._output import has_reader_left, print_error
 from mg_middleware.cli._server import free_port, load_application, run
-from mg_middleware.idempotency import Claimed
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from mg_middleware.asgi import ASGIApplication, Receive, Scope, Send
     from mg_middleware.cli._observer import Observer
     from mg_middleware.events import Event
-    from mg_middleware.idempotency import IdempotencyStore
+
+    Store: TypeAlias = SQLiteStore | RedisStore | SQLAlchemyStore
 
 _INSPECTOR_PORT = 8001
 _VARIABLE = "MG_MIDDLEWARE_SERVE"
@@ -76,8 +81,8 @@ class _ServeCommand(click.Command):
     shell_complete=complete_file,
     envvar="MEETGEEK_WEBHOOK_STORE",
     show_envvar=True,
-    help="Process each meeting once, remembered in an SQLite file or at redis://… (set the variable instead if the URL "
-    "holds a password).",
+    help="Process each meeting once, remembered in an SQLite file, at redis://… or at the SQLAlchemy URL of a database "
+    "(if the URL holds a password, set the variable instead).",
 )
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="The number of processes.")
 @click.option(
@@ -118,7 +123,9 @@ def serve(
     service = Service(application, paths, store, secret.file, secret.variable, record)
     try:
         with ExitStack() as stack:
-            guarded = service.guarded(warn=True)
+            guarded = service.guarded()
+            if store is not None:
+                warn_if_down(store)
             observers = service.observers()
             if inspect is not None:
                 from mg_middleware.cli._inspector import running_inspector  # noqa: PLC0415 - loaded if it is used
@@ -162,19 +169,14 @@ class Service:
     secret_variable: str | None
     record: str | None = None
 
-    def guarded(self, *, warn: bool = False) -> MeetGeekASGIMiddleware:
+    def guarded(self) -> MeetGeekASGIMiddleware:
         """Load the application and put the guard in front of it.
-
-        Args:
-            warn: print a warning if the store does not work.
 
         Raises:
             CommandError: the application cannot be loaded, or an option has a wrong value.
         """
         secret = SecretSource(self.secret_file, self.secret_variable).read()
         store = None if self.store is None else open_store(self.store)
-        if store is not None and warn:
-            warn_if_down(store)
         application = EventPrinter() if self.application is None else load_application(self.application)
         try:
             return MeetGeekASGIMiddleware(
@@ -222,43 +224,54 @@ def _listen(port: int) -> socket.socket:
         raise CommandError(f"--inspect: cannot listen on port {port}: {reason}") from error
 
 
-def open_store(place: str) -> IdempotencyStore:
+def open_store(place: str) -> Store:
     """Open a store.
 
     Args:
-        place: the URL of a Redis server, or an SQLite file, which is created if it does not exist.
+        place: the URL of a Redis server or of a database, or an SQLite file, which is created if it does not exist.
 
     Raises:
-        CommandError: the file cannot be used, the URL is not valid, or redis-py is not installed.
+        CommandError: the file cannot be used, the URL is not valid, or the extra for it is not installed.
     """
+    extra = "redis" if place.startswith(_REDIS_SCHEMES) else "sqlalchemy" if "://" in place else None
+    if extra is not None and find_spec(extra) is None:
+        raise CommandError(f"--store: this URL needs an extra: pip install 'mg-middleware[{extra}]'")
     try:
-        if not place.startswith(_REDIS_SCHEMES):
-            if "://" in place:
-                raise CommandError(f"--store: a URL must begin with {', '.join(_REDIS_SCHEMES)}")
+        if extra is None:
             return SQLiteStore(place)
-        if find_spec("redis") is None:
-            raise CommandError("--store: Redis needs an extra: pip install 'mg-middleware[redis]'")
-        return RedisStore(place)
+        return RedisStore(place) if extra == "redis" else SQLAlchemyStore(place)
     except ConfigurationError as error:
         raise CommandError(f"--store: {error}") from error
 
 
-def warn_if_down(store: IdempotencyStore) -> None:
-    """Print a warning if the store does not work. Not for each request: it claims and releases a key.
+def warn_if_down(place: str) -> None:
+    """Print a warning if the store does not work. A database gets its table, if it has none.
 
     Args:
-        store: the store.
+        place: as for `open_store`. The store that serves is another one: some belong to one event loop.
     """
-    key = token_hex(32)  # like the key of a meeting, but none that will come
+    store = open_store(place)
     try:
-        claim = store.claim(key)
-        if isinstance(claim, Claimed):
-            store.release(key, claim.token)
+        asyncio.run(_try(store))
     except Exception as error:  # noqa: BLE001 - each store has errors of its own
         print_error(
             "mg-middleware serve",
             f"--store does not work: events are processed without it until it does ({type(error).__name__}: {error})",
         )
+
+
+async def _try(store: Store) -> None:
+    async def result_of(step: Any) -> Any:
+        return await step if isawaitable(step) else step
+
+    key = token_hex(32)  # like the key of a meeting, but none that will come
+    try:
+        if isinstance(store, SQLAlchemyStore):
+            await result_of(store.create_table())
+        claim = await result_of(store.claim(key))
+        await result_of(store.release(key, claim.token))
+    finally:
+        await result_of(store.close())
 
 
 class EventPrinter:

@@ -195,6 +195,7 @@ def test_it_prints_the_completion_for_a_shell(process, shell, monkeypatch):
         ("mg-middleware send http://127.0.0.1:8000 --forge of-", {"of-empty-body", "of-other-body"}),
         ("mg-middleware send --event ", {"success", "failed"}),
         ("mg-middleware bench --int", {"--interface"}),
+        ("mg-middleware no-such-command ", set(COMMANDS)),
         ("mg-middleware sign body", {"body"}),  # as a file, whose name the shell completes
     ],
 )

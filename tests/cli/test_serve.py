@@ -16,8 +16,7 @@ import uvicorn
 from command_line_harness import COMMAND, PATIENCE, SECRET
 
 from mg_middleware import Delivery
-from mg_middleware.cli.serve import EventPrinter, Service, guarded_in_worker, warn_if_down
-from mg_middleware.idempotency import InProgress
+from mg_middleware.cli.serve import EventPrinter, Service, guarded_in_worker
 
 SUCCEEDED = b'{"message": "File analyzed successfully", "meeting_id": "6f1c"}'
 FAILED = b'{"message": "File analyzed failed"}'
@@ -142,7 +141,7 @@ def test_a_busy_port_is_one_line(command):
         (["--store", "."], "--store: "),
         (["--store", "missing/meetings.db"], "--store: "),
         (["--store", "redis://127.0.0.1:port"], "--store: "),
-        (["--store", "https://127.0.0.1/"], "--store: a URL must begin with redis://"),
+        (["--store", "https://127.0.0.1/"], "--store: SQLAlchemyStore's URL must be a valid database URL"),
     ],
 )
 def test_what_cannot_be_served_is_one_line(command, words, says):
@@ -168,11 +167,24 @@ def test_workers_that_do_not_start_end_it(command, monkeypatch):
     assert ended.err.splitlines()[-1] == "mg-middleware serve: the server did not start; its log says why"
 
 
-def test_a_store_on_redis_needs_its_extra(command, monkeypatch):
-    monkeypatch.setattr("mg_middleware.cli.serve.find_spec", lambda _: None)
-    ended = command("serve", "--store", "redis://127.0.0.1/")
+@pytest.mark.parametrize(("url", "extra"), [("redis://127.0.0.1/", "redis"), ("sqlite:///meetings.db", "sqlalchemy")])
+def test_a_store_at_a_url_needs_its_extra(command, monkeypatch, url, extra):
+    monkeypatch.setattr("mg_middleware.cli.serve.find_spec", lambda name: None if name == extra else True)
+    ended = command("serve", "--store", url)
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err == "mg-middleware serve: --store: Redis needs an extra: pip install 'mg-middleware[redis]'\n"
+    assert ended.err == f"mg-middleware serve: --store: this URL needs an extra: pip install 'mg-middleware[{extra}]'\n"
+
+
+@pytest.mark.parametrize("url", ["sqlite:///shop.db", "sqlite+aiosqlite:///shop.db"])
+def test_the_application_s_own_database_remembers_meetings(serve, url):
+    with serve("shop:app", "--store", url, "--workers", 2) as server:
+        assert server.post(SUCCEEDED)[0] == 200
+        assert server.post(SUCCEEDED) == (200, b"")
+        server.stop()
+        status, out, log = server.end()
+    assert (status, out) == (0, "in hand\n")
+    assert "--store" not in log
+    assert "ERROR" not in log
 
 
 def test_a_worker_builds_what_the_command_was_asked_for(folder, monkeypatch):
@@ -205,15 +217,6 @@ def test_it_warns_if_the_store_does_not_work_and_serves_all_the_same(serve):
 def test_it_does_not_warn_if_the_store_works(serve):
     with serve("--store", "meetings.db") as server:
         assert [line for line in server.log if "--store" in line] == []
-
-
-def test_a_store_that_says_the_probe_is_held_by_another_works(capsys):
-    class Odd:
-        def claim(self, key):
-            return InProgress(1.0)
-
-    warn_if_down(Odd())
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to the full disk of Linux")
