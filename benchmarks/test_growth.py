@@ -11,6 +11,7 @@ from requests_to_send import MEETGEEK
 from verifications import CHUNK, SECRET, made_up_body, this_guard
 
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware
+from mg_middleware._paths import GuardedPaths
 
 MEBIBYTE = 1_048_576
 
@@ -34,6 +35,21 @@ def test_secrets(benchmark, secrets):
     )
     one_by_one = repeat(this_guard(body), 32 * secrets)
     measure(benchmark, row, repeat(this_guard(body, secrets=secrets), 32), unit=one_by_one, rounds=100)
+
+
+@pytest.mark.benchmark(timer=process_time)
+@pytest.mark.parametrize(("count", "at_most"), [(10, 1.5), (100, 2.0), (1000, None)], ids=["10", "100", "1000"])
+@pytest.mark.parametrize("path", ["/hooks/team-x/other", "/hooks/team-x/%20other"], ids=["plain", "oddly spelled"])
+def test_guarded_paths(benchmark, count, at_most, path):
+    """What a stranger can have the guard work out: a path that begins like the guarded ones, and is new each time."""
+
+    def deciding(paths):
+        guarded = GuardedPaths([f"/hooks/team-{number}/meetgeek" for number in range(paths)])
+        return repeat(lambda: guarded.includes.__wrapped__(path), 50)
+
+    kind = "an oddly spelled path" if "%" in path else "a plain path"
+    row = Row("Growth with the number of guarded paths", f"{count}, {kind}", "with one guarded path", at_most)
+    measure(benchmark, row, deciding(count), unit=deciding(1), rounds=100)
 
 
 def peak_of(run):

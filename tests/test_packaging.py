@@ -1,5 +1,6 @@
 """What the wheel and the source distribution hold, that anyone can build the same ones, and what they depend on."""
 
+import json
 import os
 import re
 import shutil
@@ -137,6 +138,34 @@ def test_the_metadata_say_what_is_needed(metadata):
     unconditional = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert sorted(re.match(r"[\w-]+", line)[0] for line in unconditional) == ["asgiref", "werkzeug"]
     assert {"cli", "pytest", "redis"} <= set(metadata.get_all("Provides-Extra"))
+
+
+def test_the_readme_renders_on_an_index(metadata):
+    text = metadata.get_payload()
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(targets) > 10
+    assert [target for target in targets if not target.startswith("https://")] == []
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    version = metadata["Version"]
+    assert pictures
+    home = f"https://raw.githubusercontent.com/mg-middleware/mg-middleware/v{version}/"
+    assert [picture for picture in pictures if not (PROJECT / picture.removeprefix(home)).is_file()] == []
+
+
+def test_an_index_shows_where_the_project_lives(metadata):
+    urls = dict(line.split(", ") for line in metadata.get_all("Project-URL"))
+    assert {"Documentation", "Source", "Issues", "Changelog"} <= set(urls)
+
+
+def test_the_bill_of_materials_in_the_wheel_is_that_of_the_project(wheel, metadata):
+    [content] = [content for name, content in wheel.items() if ".dist-info/sboms/" in name]
+    bill = json.loads(content)
+    component = bill["metadata"]["component"]
+    assert (component["name"], component["version"]) == (metadata["Name"], metadata["Version"])
+    assert component["purl"] == f"pkg:pypi/{metadata['Name']}@{metadata['Version']}"
+    unconditional = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
+    needed = sorted(re.match(r"[\w-]+", line)[0] for line in unconditional)
+    assert [each["name"] for each in bill["components"]] == bill["dependencies"][0]["dependsOn"] == needed
 
 
 def test_the_installed_package_is_typed():

@@ -1,9 +1,10 @@
-"""What the README shows is so: each of its lines guards, and its handler reads the events."""
+"""What the README shows is so: its application runs and passes the check, and each of its lines guards."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-import anyio
 import bottle
 import falcon
 import falcon.asgi
@@ -17,7 +18,6 @@ import starlette.responses
 import starlette.routing
 
 import mg_middleware
-from mg_middleware import AnalysisFailed, AnalysisSucceeded, Delivery
 from pytest_meetgeek import CHECKS, MeetGeek
 
 ROOT = Path(__file__).parents[1]
@@ -132,21 +132,40 @@ def test_the_lines_for_django_are_those_of_the_page_that_is_run(file):
     assert f"\n{LINES[f'Django, {file}']}\n" in (ROOT / "docs" / "how-to" / "django.md").read_text()
 
 
-def test_the_handler_reads_the_events():
-    (block,) = re.findall(r"```python\n(from mg_middleware.+?)```", README, re.DOTALL)
-    processed = []
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """The application as a reader copies it, in a folder of its own."""
+    [block] = re.findall(r"Save this as `app.py`:\n\n```python\n(.+?)```", README, re.DOTALL)
+    (tmp_path / "app.py").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEETGEEK_WEBHOOK_SECRET", SECRET)
+    return block
 
-    async def process(meeting_id):
-        processed.append(meeting_id)
 
-    names = {"process": process}
-    exec(block, names)  # noqa: S102 - the block as a reader copies it
-    assert {names["AnalysisFailed"], names["AnalysisSucceeded"]} == {AnalysisFailed, AnalysisSucceeded}
+def test_the_application_is_not_longer_than_ten_lines(app):
+    assert len([line for line in app.splitlines() if line]) <= 10
+
+
+def test_the_application_prints_the_meetings_of_genuine_deliveries_alone(app, capsys):
+    names = {"__name__": "app"}
+    exec(app, names)  # noqa: S102 - as a reader runs it
     meetgeek = MeetGeek(SECRET, seed="readme")
-    for request in (meetgeek.analyzed("a meeting"), meetgeek.failed()):
-        delivery = Delivery([request.body], b"", None)
-        anyio.run(names["meetgeek"], {"meetgeek.delivery": delivery})
-    assert processed == ["a meeting"]
+    genuine = meetgeek.deliver(names["app"], meetgeek.analyzed("a meeting"), path=PATH).attempts[0]
+    failed = meetgeek.deliver(names["app"], meetgeek.failed(), path=PATH).attempts[0]
+    forged = meetgeek.deliver(names["app"], meetgeek.forged("wrong-secret"), path=PATH).attempts[0]
+    assert [(each.status, each.body) for each in (genuine, failed)] == [(200, b"")] * 2
+    assert forged.status == 401
+    assert capsys.readouterr().out == "analyzed: a meeting\n"
+
+
+@pytest.mark.usefixtures("app")
+def test_the_application_passes_the_check_that_is_shown():
+    [command] = re.findall(r"^mg-middleware (check .+)$", README, re.MULTILINE)
+    ended = subprocess.run(
+        [sys.executable, "-m", "mg_middleware", *command.split()], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert " failed" not in ended.stdout
 
 
 @pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])

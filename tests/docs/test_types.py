@@ -60,12 +60,7 @@ def lenient_among(files: dict[str, str]) -> set[str]:
     return lenient
 
 
-NOT_YET = {"explanation/once-per-meeting.md"}  # its examples are being rewritten
-PAGES = {
-    name: files
-    for page in sorted(DOCS.rglob("*.md"))
-    if (name := page.relative_to(DOCS).as_posix()) not in NOT_YET and (files := files_of(page))
-}
+PAGES = {page.relative_to(DOCS).as_posix(): files for page in sorted(DOCS.rglob("*.md")) if (files := files_of(page))}
 
 
 def needs(checker: str):
