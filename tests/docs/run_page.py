@@ -38,7 +38,6 @@ from types import SimpleNamespace
 import crossplane
 import yaml
 from packaging.requirements import Requirement
-from servers import PostgreSQL
 from steps import SECRET, STEPS, Step, check, deliver, free_port, listens, sign
 from sybil import Document, Region
 from sybil.evaluators.python import PythonEvaluator
@@ -93,7 +92,7 @@ class Page:
         environment["PYTHONUNBUFFERED"] = "1"
         self.environment = environment
         self.shells: list[subprocess.Popen[str]] = []
-        self.databases: list[PostgreSQL] = []
+        self.databases = []
         self.open_terminal()
 
     def open_terminal(self) -> None:
@@ -266,22 +265,24 @@ class Page:
             time.sleep(0.02)
         return f"redis://127.0.0.1:{port}"
 
-    def postgresql(self) -> PostgreSQL:
-        """Start a PostgreSQL server for the page."""
+    def postgresql(self):
+        """Start a PostgreSQL server for the page, as the tests of the stores do."""
+        sys.path.append(str(ROOT / "tests" / "idempotency"))
+        import pytest  # noqa: PLC0415 - few pages need these two
+        from database_servers import PostgreSQLServer  # noqa: PLC0415
+
         try:
-            server = PostgreSQL(free_port())
-        except FileNotFoundError as error:
-            sys.stderr.write(str(error))
+            self.databases.append(PostgreSQLServer())
+        except pytest.skip.Exception as reason:
+            sys.stderr.write(str(reason))
             sys.exit(CANNOT)
-        self.databases.append(server)
-        server.start()
-        return server
+        return self.databases[-1]
 
     def close(self) -> None:
         """End every process of the page."""
         self.stop()
         for server in self.databases:
-            server.close()
+            server.remove()
         for shell in self.shells:
             with shell:
                 shell.kill()

@@ -163,7 +163,7 @@ def huey_has_the_meeting_before_it_is_acknowledged(page):
 @after(file="procrastinate_receiver.py")
 def procrastinate_has_the_meeting_before_it_is_acknowledged(page):
     database = page.postgresql()
-    os.environ["DATABASE_URL"] = database.url
+    os.environ["DATABASE_URL"] = database.url.replace("+psycopg", "")
     import procrastinate_receiver
     import psycopg
     from procrastinate.exceptions import ConnectorException
@@ -174,7 +174,7 @@ def procrastinate_has_the_meeting_before_it_is_acknowledged(page):
     refused_while_the_queue_is_down(ConnectorException, procrastinate_receiver.app)
     database.start()
     acknowledged(procrastinate_receiver.app)
-    with psycopg.connect(database.url) as connection:
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
         rows = connection.execute("select args, status from procrastinate_jobs").fetchall()
     assert rows == [({"meeting_id": "m-1"}, "todo")]
     procrastinate_receiver.queue.close()
