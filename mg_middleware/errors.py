@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mg_middleware.verdict import Outcome
 
+__all__ = ["ConfigurationError", "VerificationError"]
+
 
 class ConfigurationError(ValueError):
     """The guard cannot be built as asked: a missing or empty secret, or an option out of its range.

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Event: TypeAlias = "AnalysisSucceeded | AnalysisFailed | UnknownEvent"
 
+__all__ = ["AnalysisFailed", "AnalysisSucceeded", "UnknownEvent", "parse_event"]
+
 SUCCEEDED = "File analyzed successfully"
 FAILED = "File analyzed failed"
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from mg_middleware._keys import Key, Secrets
 
+__all__ = ["Explanation", "explain_mismatch"]
+
 _MOST = 12
 # What is hashed at most, in bytes: one change at a time is worth more than combinations. Both keep a body of 64 KiB
 # under 200 ms, and 1 MiB under 1 s.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+__all__ = ["Outcome", "Verdict"]
+
 
 class Outcome(StrEnum):
     """Every decision about a guarded request, and its reason."""

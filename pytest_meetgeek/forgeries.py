@@ -15,6 +15,8 @@ from pytest_meetgeek.request import WebhookRequest, keyed_digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+__all__ = ["FORGERIES", "Forgery"]
+
 Level = Literal["MUST", "SHOULD", "MAY"]
 
 # The public default of the fixture `meetgeek_secret`: a receiver must not accept it in place of its own.

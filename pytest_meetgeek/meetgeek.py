@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from pytest_meetgeek.spy import Spy
 
+__all__ = ["DeliveryRecord", "MeetGeek"]
+
 SUCCEEDED = "File analyzed successfully"
 FAILED = "File analyzed failed"
 MOST_POSTS = 3

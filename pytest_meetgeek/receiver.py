@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_meetgeek.request import WebhookRequest
     from pytest_meetgeek.response import Response
 
+__all__ = ["Receiver"]
+
 Result = TypeVar("Result")
 Send = Callable[["WebhookRequest", str | None], Awaitable["Response"]]
 Interface = Literal["auto", "asgi", "wsgi"]

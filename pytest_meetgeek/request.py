@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+__all__ = ["WebhookRequest"]
+
 SIGNATURE_HEADER = "X-MG-Signature"
 
 _SHOWN_WHOLE = 24

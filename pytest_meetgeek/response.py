@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+__all__ = ["NoResponseError", "Response"]
+
 ACKNOWLEDGED = 200
 _REDIRECTS = range(300, 400)
 _SHOWN_BODY = 120

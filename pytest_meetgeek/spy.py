@@ -12,6 +12,8 @@ from pytest_meetgeek.targets import find_owner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["Spy"]
+
 
 class SpyFailure(RuntimeError):  # noqa: N818  # it stands for a failure of the handler
     """What a handler raises when it was told to fail by `fail_next`."""

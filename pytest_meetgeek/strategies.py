@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from pytest_meetgeek.request import WebhookRequest
 
+__all__ = ["deliveries", "forgeries", "meeting_ids", "raw_bodies"]
+
 
 def meeting_ids() -> SearchStrategy[str]:
     """Draw meeting ids as MeetGeek documents them: UUIDs."""
