@@ -89,10 +89,12 @@ class Webhook(KeyHolder):
             VerificationError: the delivery is not genuine; its `outcome` says why.
             TypeError: the body is not bytes-like, or `headers` has none of these forms.
         """
+        if type(body) is not bytes:
+            body = bytes(_checked(body))
         checked = check_header(_signatures_in(headers), None, inf)
         if isinstance(checked, Refusal):
             raise VerificationError(checked.outcome)
-        delivery = verify_whole(self._keys, checked[0], body if type(body) is bytes else bytes(_checked(body)))
+        delivery = verify_whole(self._keys, checked[0], body)
         if isinstance(delivery, Refusal):
             raise VerificationError(delivery.outcome)
         return delivery

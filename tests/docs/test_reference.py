@@ -12,7 +12,9 @@ import mg_middleware
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / "reference" / page for page in ("api.md", "pytest-plugin.md")]
 # Sphinx's directives, and the one that names the module of those that follow.
-DIRECTIVE = re.compile(r"^\.\. (currentmodule|auto(?:class|function|data|exception|module)|py:data):: (\S+)", re.MULTILINE)
+DIRECTIVE = re.compile(
+    r"^\.\. (currentmodule|auto(?:class|function|data|exception|module)|py:data):: (\S+)", re.MULTILINE
+)
 
 # Each public package and module, by the name that users import from.
 PUBLIC = [
