@@ -10,7 +10,7 @@ import flask
 import pytest
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from mg_middleware import MeetGeekWSGIMiddleware, delivery_of
+from mg_middleware import MeetGeekWSGIMiddleware, delivery_of, sign
 
 WEBHOOK = "/webhooks/meetgeek"
 
@@ -65,7 +65,7 @@ def test_a_prefix_from_a_field(record, verified):
     assert verified == [False]
 
 
-@pytest.mark.parametrize(
+DJANGO_ROUTES = pytest.mark.parametrize(
     ("routes", "path"),
     [
         pytest.param("i18n_patterns", f"/en-us{WEBHOOK}", id="a language prefix"),
@@ -73,36 +73,74 @@ def test_a_prefix_from_a_field(record, verified):
         pytest.param("no beginning", f"/x{WEBHOOK}", id="a pattern without a beginning"),
     ],
 )
-def test_a_pattern_of_django(build_framework, record, verified, routes, path):
+
+
+@pytest.fixture
+def django_project(build_framework):
+    """Build a Django project with one view, which is found in one of several ways."""
     build_framework("django-wsgi")  # for its settings
     from django.conf.urls.i18n import i18n_patterns  # noqa: PLC0415
     from django.core.handlers.wsgi import WSGIHandler  # noqa: PLC0415
-    from django.http import HttpResponse  # noqa: PLC0415
     from django.urls import path as route  # noqa: PLC0415
     from django.urls import re_path  # noqa: PLC0415
+
+    def build(view, routes):
+        urls = ModuleType("urls")
+        urls.urlpatterns = {
+            "i18n_patterns": lambda: i18n_patterns(route("webhooks/meetgeek", view)),
+            "no end": lambda: [re_path("^webhooks/meetgeek", view)],
+            "no beginning": lambda: [re_path("webhooks/meetgeek", view)],
+        }[routes]()
+
+        class Handler(WSGIHandler):
+            def resolve_request(self, request):
+                request.urlconf = urls
+                return super().resolve_request(request)
+
+        return Handler()
+
+    return build
+
+
+@DJANGO_ROUTES
+def test_a_pattern_of_django(django_project, record, verified, routes, path):
+    from django.http import HttpResponse  # noqa: PLC0415
     from django.views.decorators.csrf import csrf_exempt  # noqa: PLC0415
 
-    @csrf_exempt
+    app = django_project(csrf_exempt(lambda request: HttpResponse(record(request) or "")), routes)
+    assert status_of(guard(app), path) == "200 OK"
+    assert verified == [False]
+    assert status_of(guard(app, [WEBHOOK, path]), path) == "401 Unauthorized"
+    assert verified == [False]
+
+
+@DJANGO_ROUTES
+def test_a_door_at_the_view_verifies_whatever_leads_there(django_project, record, verified, routes, path):
+    from django.http import HttpResponse  # noqa: PLC0415
+
+    from mg_middleware.django import meetgeek_webhook  # noqa: PLC0415
+
+    @meetgeek_webhook(secret="a secret")
     def view(request):
         record(request)
         return HttpResponse()
 
-    urls = ModuleType("urls")
-    urls.urlpatterns = {
-        "i18n_patterns": lambda: i18n_patterns(route("webhooks/meetgeek", view)),
-        "no end": lambda: [re_path("^webhooks/meetgeek", view)],
-        "no beginning": lambda: [re_path("webhooks/meetgeek", view)],
-    }[routes]()
+    app = django_project(view, routes)
+    assert status_of(app, path) == "401 Unauthorized"
+    assert verified == []
+    assert status_of(app, path, **{"X-MG-Signature": sign("a secret", b"")}) == "200 OK"
+    assert verified == [True]
 
-    class Handler(WSGIHandler):
-        def resolve_request(self, request):
-            request.urlconf = urls
-            return super().resolve_request(request)
 
-    assert status_of(guard(Handler()), path) == "200 OK"
-    assert verified == [False]
-    assert status_of(guard(Handler(), [WEBHOOK, path]), path) == "401 Unauthorized"
-    assert verified == [False]
+def test_no_way_leads_to_a_handler_of_the_guard():
+    deliveries = []
+    app = flask.Flask(__name__)
+    guarded = MeetGeekWSGIMiddleware(app, "a secret", paths=WEBHOOK, handler=deliveries.append)
+    for path in (WEBHOOK, f"/x{WEBHOOK}", f"{WEBHOOK}-status", f"/en-us{WEBHOOK}", f"{WEBHOOK}.json"):
+        assert status_of(ScriptNameFromField(guarded), path, **{"X-Script-Name": "/x"})[:3] in {"401", "404"}
+    assert deliveries == []
+    assert status_of(guarded, WEBHOOK, **{"X-MG-Signature": sign("a secret", b"")}) == "200 OK"
+    assert len(deliveries) == 1
 
 
 def test_a_sink_of_falcon(record, verified):
