@@ -7,9 +7,9 @@ What a block is decides how it is run:
 - `python` is run in the page's namespace. With `:caption: name` it is written to that file instead, and some later
   block must run or import the file.
 - `console`: each `$ command` is run by one shell, and what it prints is compared with the lines below it, in which
-  `...` stands for anything. A server runs until the next one starts or the page ends. Port 8000 is replaced by a free
-  one. Commands that install are only checked for the names of what they install, unless the page is run `--literally`:
-  then they are run as well, in a fresh virtual environment.
+  `...` stands for anything. A server runs until the next one starts or the page ends. Ports 8000 and 8001 are replaced
+  by free ones. Commands that install are only checked for the names of what they install, unless the page is run
+  `--literally`: then they are run as well, in a fresh virtual environment.
 - `text` is what a reader sees: a step compares `page.shown` with the real thing. Without a step, the running server
   must have printed it.
 - `ini`, `nginx`, `toml` and `yaml` are parsed, and written to a file where they have a caption.
@@ -64,6 +64,7 @@ class Page:
         self.folder = folder
         self.literally = literally
         self.port = free_port()
+        self.inspector_port = free_port()
         self.ran = 0
         self.files: set[Path] = set()
         self.commands: list[str] = []
@@ -245,10 +246,12 @@ class Page:
     def local(self, text: str) -> str:
         """Put in what differs on this machine: the port, where the checkout is, and where data are kept."""
         text = text.replace("/path/to/checkout", str(ROOT)).replace("/var/lib/receiver", str(self.folder))
-        return re.sub(r"\b8000\b", str(self.port), text)
+        text = re.sub(r"(--inspect)$", r"\1 8001", text, flags=re.MULTILINE)  # the default, which may be taken here
+        return re.sub(r"\b8001\b", str(self.inspector_port), re.sub(r"\b8000\b", str(self.port), text))
 
     def neutral(self, text: str) -> str:
         """Take out what differs on this machine."""
+        text = re.sub(rf"\b{self.inspector_port}\b", "8001", text)
         return re.sub(rf"\b{self.port}\b", "8000", text).replace(str(ROOT), "/path/to/checkout")
 
     def redis_url(self, port: int | None = None) -> str:

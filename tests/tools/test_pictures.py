@@ -17,11 +17,11 @@ def words_in(picture):
 
 def test_the_pictures_show_what_the_commands_print_today(tmp_path):
     subprocess.run([sys.executable, DOCS.parent / "tools" / "pictures", tmp_path], check=True)
-    for name in ("demo.svg", "check.svg"):
+    for name in ("demo.svg", "check.svg", "verify.svg"):
         assert words_in(DOCS / "assets" / name) == words_in(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["demo.svg", "check.svg"])
+@pytest.mark.parametrize("name", ["demo.svg", "check.svg", "verify.svg"])
 def test_a_picture_loads_nothing_and_tells_nothing_of_the_machine(name):
     drawn = (DOCS / "assets" / name).read_text()
     assert re.findall(r"url\((?!#)|@import|<script|href=", drawn) == []
