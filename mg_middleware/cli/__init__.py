@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import shell_complete
 
-from mg_middleware.cli._output import discard_unwritable_output, flush, print_error
+from mg_middleware.cli._output import discard_unwritable_output, flush, print_error, write_any_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     instruction = os.environ.get(_COMPLETION_VARIABLE)
     if instruction:
         return shell_complete(commands, {}, _PROGRAM, _COMPLETION_VARIABLE, instruction)
+    write_any_text()
     try:
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
         flush()
@@ -89,6 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _READER_LEFT
     except OSError as error:  # such as a full disk; the commands handle what they cannot read or reach
         print_error(_PROGRAM, str(error))
+        return 2
+    except Exception:  # noqa: BLE001 - a fault of ours: Python would exit with 1, which means a negative result
+        traceback.print_exc()
         return 2
     else:
         return status

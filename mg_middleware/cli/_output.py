@@ -7,6 +7,7 @@ import re
 import select
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,13 @@ def redact(text: str) -> str:
     A password may hold any character, so all up to the last "@" is hidden.
     """
     return _UP_TO_HOST.sub("***@", text)
+
+
+def write_any_text() -> None:
+    """Escape the characters that the terminal's encoding lacks, which would otherwise raise an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def flush() -> None:

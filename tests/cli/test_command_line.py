@@ -176,6 +176,25 @@ def test_without_any_standard_streams_the_status_is_right(folder):
         assert subprocess.call(program, timeout=PATIENCE) == status
 
 
+@pytest.mark.parametrize("words", [["bench", "shop:unguarded", "--seconds=0.01"], ["send", "URL"]], ids=" ".join)
+def test_a_terminal_that_lacks_a_character_shows_it_escaped(process, receiver, words):
+    words = [receiver.url if word == "URL" else word for word in words]
+    ended = process(*words, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert ended.status == 0
+    assert "\\xb5s" in ended.out or "\\u2026" in ended.out
+    assert "Traceback" not in ended.err
+
+
+def test_a_fault_of_the_command_itself_is_not_a_negative_result(command, monkeypatch):
+    def fail(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mg_middleware.cli.sign.read_content", fail)
+    ended = command("sign", "shop.py")
+    assert (ended.status, ended.out) == (2, "")
+    assert "ZeroDivisionError" in ended.err
+
+
 COMPLETION = "_MG_MIDDLEWARE_COMPLETE"
 
 
