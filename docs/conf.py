@@ -41,12 +41,6 @@ html_copy_source = False
 html_show_copyright = False  # the licence says it
 
 
-def _leave_out_checks(_app: Sphinx, _page: str, source: list[str]) -> None:
-    """Take the hidden checks out of a page, and keep its line numbers."""
-    hidden = re.compile(r"^<!-- invisible-code-block: .*?-->", re.DOTALL | re.MULTILINE)
-    source[0] = hidden.sub(lambda match: "\n" * match[0].count("\n"), source[0])
-
-
 def _show_examples_as_code(*arguments: object) -> None:
     """Make the examples in the docstrings blocks of code."""
     lines = arguments[-1]
@@ -69,5 +63,4 @@ class IndexNumbers(SphinxTransform):
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.add_transform(IndexNumbers)
-    app.connect("source-read", _leave_out_checks)
     app.connect("autodoc-process-docstring", _show_examples_as_code, priority=100)  # before napoleon

@@ -38,10 +38,10 @@ from types import SimpleNamespace
 import crossplane
 import yaml
 from packaging.requirements import Requirement
-from steps import SECRET, STEPS, Step, check, deliver, free_port, listens, sign
+from steps import SECRET, STEPS, Step, free_port, listens
 from sybil import Document, Region
 from sybil.evaluators.python import PythonEvaluator
-from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, FencedCodeBlockLexer
+from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from sybil.parsers.myst.lexers import DirectiveLexer
 from sybil.region import Lexeme
 
@@ -112,11 +112,6 @@ class Page:
     def evaluate(self, example) -> str | None:
         """Run one block; what is wrong with it, if anything."""
         kind, caption, source = example.parsed
-        if kind == "hidden":
-            if "shown" in source:
-                example.namespace["shown"] = self.shown
-            run_python(example, source)
-            return None
         self.ran += 1
         self.names = SimpleNamespace(**example.namespace)
         steps = [step for step in STEPS if step.belongs_to(caption, source)]
@@ -316,8 +311,6 @@ def parse(document: Document):
         yield Region(
             region.start, region.end, (kind, region.lexemes["options"].get("caption"), region.lexemes["source"]), run
         )
-    for region in DirectiveInHTMLCommentLexer("invisible-code-block", "python")(document):
-        yield Region(region.start, region.end, ("hidden", None, region.lexemes["source"]), run)
 
 
 def run(example) -> str | None:
@@ -378,8 +371,7 @@ def main() -> None:
         page = Page(path, folder, literally="--literally" in sys.argv)
         stack.callback(page.close)
         document = Document.parse(str(path), parse)
-        document.namespace.update(page=page, check_log=page.check_log, redis_url=page.redis_url)
-        document.namespace.update(check=check, deliver=deliver, sign=sign, SECRET=SECRET)
+        document.namespace["page"] = page
         steps = STEPS_OF_PAGES / path.relative_to(DOCS).with_suffix(".py") if path.is_relative_to(DOCS) else None
         if steps is not None and steps.exists():
             runpy.run_path(str(steps))

@@ -113,6 +113,12 @@ def test_no_code_stands_outside_of_fences_where_it_would_not_be_run(page):
     assert [token.content for token in shown if token.type == "code_block"] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_the_page_hides_no_code(page):
+    # What the tests do besides is in tests/docs/pages.
+    assert "invisible-code-block" not in page.read_text(encoding="utf-8")
+
+
 def test_links_to_other_sites_are_encrypted():
     # Whether they lead anywhere cannot be told without a network: `sphinx-build -b linkcheck` asks, where there is one.
     addresses = {
