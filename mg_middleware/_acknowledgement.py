@@ -1,6 +1,6 @@
-"""Turning an application's 2xx answer into the acknowledgement that MeetGeek knows: 200 and no body.
+"""Turning an application's 2xx response into the acknowledgement that MeetGeek expects: 200 and no body.
 
-The answer is held until the application has finished it: if the application fails half-way, nothing has been
+The response is held back until the application has finished it: if the application fails half-way, nothing has been
 acknowledged, and MeetGeek sends the event again.
 """
 
@@ -43,7 +43,7 @@ _CONTENT_EVENTS = frozenset(
 
 
 def acknowledging_send(send: Callable[[Event], Awaitable[None]]) -> Callable[[Event], Awaitable[None]]:
-    """Wrap an ASGI `send` so that a 2xx answer becomes an acknowledgement.
+    """Wrap an ASGI `send` so that a 2xx response becomes an acknowledgement.
 
     Args:
         send: the server's own.
@@ -62,7 +62,7 @@ def acknowledging_send(send: Callable[[Event], Awaitable[None]]) -> Callable[[Ev
             else:
                 await send(event)
         elif event["type"] not in _CONTENT_EVENTS:
-            await send(event)  # such as an early hint, which is no part of the answer
+            await send(event)  # such as an early hint, which isn't part of the response
         elif not acknowledged and not event.get("more_body", False):
             acknowledged = True
             headers = [
@@ -78,11 +78,11 @@ def acknowledging_send(send: Callable[[Event], Awaitable[None]]) -> Callable[[Ev
 def acknowledging_answer(
     app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Run a WSGI application so that a 2xx answer becomes an acknowledgement.
+    """Run a WSGI application so that a 2xx response becomes an acknowledgement.
 
     Args:
         app: the application.
-        environ: what it is to be called with.
+        environ: what to call it with.
         start_response: the server's own.
 
     Returns:
@@ -105,7 +105,7 @@ def acknowledging_answer(
     close = getattr(iterable, "close", _nothing)
     iterator = iter(iterable)
     try:
-        # An application may start its answer late, or start an error in place of the answer held (PEP 3333, exc_info).
+        # An application may start its response late, or replace the one held back with an error (PEP 3333, exc_info).
         first = next((chunk for chunk in iterator if started), None)
     except BaseException:
         close()
@@ -126,8 +126,8 @@ def acknowledging_answer(
 
 
 def _discard(_chunk: bytes) -> None:
-    """Stand in for the `write` callable of PEP 3333 while an answer is held."""
+    """Stand in for the `write` callable of PEP 3333 while a response is held back."""
 
 
 def _nothing() -> None:
-    """Stand in for the `close` method that an iterable need not have."""
+    """Stand in for the `close` method that an iterable doesn't need to have."""

@@ -47,7 +47,7 @@ _leading_scheme = re.compile(_SCHEME)
 # place of bytes that they cannot read.
 _DROPPED = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufffd\ud800-\udfff]")
 
-# What may stand between two segments, all of it since Litestar's mounts need no slash behind them. "/webhooksmeetgeek"
+# What may come between two segments, all of it because Litestar's mounts need no slash behind them. "/webhooksmeetgeek"
 # is "meetgeek" to the application that is mounted at "/webhooks". "/webhooksx:meetgeek" is, too, if that is Quart,
 # which takes a path without its slash for a URL, and so are "/webhooks./meetgeek" and "/webhooks@@meetgeek" to Pyramid.
 _GAP = rf"(?:\.*+/|@@|{_SCHEME}/?)?"
@@ -61,7 +61,7 @@ _Tree: TypeAlias = "dict[str, _Tree]"
 
 
 class GuardedPaths:
-    """The paths that the guard stands before, each with everything below it.
+    """The guarded paths, each with everything below it.
 
     Not for exempting single requests from the check: what is not included here reaches the application unverified.
 
@@ -215,7 +215,7 @@ def _leads_behind_cuts(tree: _Tree, text: str, cut: str, ends: Iterable[int] = (
 
 
 def _behind(mount: str, path: str) -> str:
-    """Cut the mount off a path: wherever it stands, as Litestar does, and within a segment, as Quart and Django do."""
+    """Cut the mount off a path: wherever it is, as Litestar does, and within a segment, as Quart and Django do."""
     return f"/{path.partition(mount)[2].lstrip('/')}"
 
 

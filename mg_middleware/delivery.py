@@ -38,7 +38,7 @@ class Delivery:
         chunks: the body, in the pieces in which it came.
         signature: the received signature, which matched: 64 lower-case hexadecimal digits.
         key_id: the name of the secret that matched, if the secrets have names.
-        key_fingerprint: tells the keys of unnamed secrets apart without revealing them.
+        key_fingerprint: distinguishes the keys of unnamed secrets without revealing them.
     """
 
     __slots__ = ("_chunks", "_event", "_key_fingerprint", "_key_id", "_signature")

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     send.add_argument("--to", required=True, metavar="URL", help="the receiver")
     what = send.add_mutually_exclusive_group()
-    what.add_argument("--event", choices=["success", "failed"], default="success", help="what to tell (success)")
+    what.add_argument("--event", choices=["success", "failed"], default="success", help="event type (success)")
     what.add_argument("--body", metavar="FILE|-", help="send the exact bytes of this file or of standard input, signed")
     what.add_argument("--recording", metavar="FILE", help="send a recorded delivery (mg-middleware serve --record)")
     send.add_argument("--forge", metavar="ID", help="forge the request, such as by one-bit: a key of FORGERIES")

@@ -95,7 +95,7 @@ class MeetGeek:
         """Make another MeetGeek with the same secret, whose meetings are others.
 
         Args:
-            name: What tells it from this one.
+            name: What distinguishes it from this one.
         """
         return MeetGeek(self._key, seed=f"{self._seed}:{name}")
 
@@ -390,7 +390,7 @@ def _path_of(receiver: Receiver, path: str) -> str:
 
 
 def _continues(record: DeliveryRecord, response: Response) -> bool:
-    """Note a response; tell whether MeetGeek sends the request again."""
+    """Note a response; return whether MeetGeek sends the request again."""
     record.attempts.append(response)
     record.acknowledged = response.acknowledged
     return not response.acknowledged and len(record.attempts) < MOST_POSTS

@@ -71,7 +71,7 @@ class Receiver:
     Args:
         app: An ASGI app, a WSGI app, or a URL; a URL's own path comes before `path`.
         path: Where the webhook is, percent-encoded.
-        interface: "asgi" or "wsgi" where "auto" cannot tell.
+        interface: "asgi" or "wsgi", if "auto" can't find out.
         lifespan: Whether to run the lifespan of an ASGI app.
         allow_hosts: Hosts beyond loopback that a URL may name.
         timeout: Seconds after which a request without a response is abandoned (not on WSGI).

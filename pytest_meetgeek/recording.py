@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-# A recorded signature would verify for ever, and the others open more than a webhook.
+# A recorded signature would verify forever, and the others open more than a webhook.
 _CONFIDENTIAL = re.compile(r"signature|cookie|authorization|secret|token|api-?key|password", re.IGNORECASE)
 
 # They describe one connection (RFC 9110, section 7.6.1), and are made again for each one.

@@ -16,7 +16,7 @@ __all__ = ["Spy"]
 
 
 class SpyFailure(RuntimeError):  # noqa: N818  # it stands for a failure of the handler
-    """What a handler raises when it was told to fail by `fail_next`."""
+    """Raised by a handler that `fail_next` makes fail."""
 
 
 class Spy:

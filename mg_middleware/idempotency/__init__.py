@@ -1,4 +1,4 @@
-"""Once per meeting: what a store is. The stores, and what the adapters do with one, stand in modules of their own."""
+"""Once per meeting: the protocol of a store. The stores and their use live in separate modules."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def store_key(
 def key_to_claim(delivery: Delivery, method: str) -> str | None:
     """Return the key under which a delivery is remembered, or `None` if it always reaches the application.
 
-    Only a POST is remembered: that is how MeetGeek sends. A framework answers OPTIONS by itself with 2xx, so a replay
-    with another method would mark a meeting as processed that no handler saw.
+    Only a POST is remembered: that is how MeetGeek sends. A framework responds to OPTIONS by itself with 2xx, so a
+    replay with another method would mark a meeting as processed that no handler saw.
 
     Args:
         delivery: a verified delivery.

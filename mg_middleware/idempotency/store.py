@@ -13,8 +13,8 @@ Execution: TypeAlias = Literal["instant", "blocking", "asynchronous"]
 class StoreError(Exception):
     """A store cannot do its step: it is full of live claims, or what it kept is gone.
 
-    Not for a key that another delivery holds: that is an answer. A store may raise anything else as well: whatever it
-    raises is logged at ERROR, and the event is processed.
+    Not for a key that another delivery holds: that is `InProgress`. A store may raise anything else as well: whatever
+    it raises is logged at ERROR, and the event is processed.
     """
 
 

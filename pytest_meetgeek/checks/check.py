@@ -87,7 +87,7 @@ def _require_presupposed(check: Check, context: CheckContext) -> None:
 
 
 def _again(request: WebhookRequest, context: CheckContext) -> list[str]:
-    """Say how to send a request to a URL once more, without a signature of a real secret: it would hold for ever."""
+    """Say how to send a request to a URL once more, without a signature of a real secret: it would be valid forever."""
     meetgeek, url = context.meetgeek, context.receiver.url
     if context.receiver.interface != "url":
         return []

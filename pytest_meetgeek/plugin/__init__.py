@@ -78,7 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--meetgeek-interface",
         choices=("auto", "asgi", "wsgi"),
         default="auto",
-        help="what the app is, where it cannot be told (default: auto)",
+        help="the app's interface, if the plugin can't find out (default: auto)",
     )
     group.addoption("--meetgeek-strict", action="store_true", help="checks of level SHOULD fail too")
     group.addoption(

@@ -240,16 +240,16 @@ BAD_OPTIONS = {
     "a lease that is no number": ({"lease": nan}, ConfigurationError, f"lease {RANGE} nan"),
     "a lease of None": ({"lease": None}, TypeError, f"lease {NUMBER} NoneType"),
     "a lease of text": ({"lease": "60"}, TypeError, f"lease {NUMBER} str"),
-    "no time to live": ({"ttl": 0}, ConfigurationError, f"ttl {RANGE} 0; None is for ever"),
+    "no time to live": ({"ttl": 0}, ConfigurationError, f"ttl {RANGE} 0; None means no expiry"),
     "a time to live that no float holds": (
         {"ttl": 10**400},
         ConfigurationError,
-        f"ttl {RANGE} {10**400}; None is for ever",
+        f"ttl {RANGE} {10**400}; None means no expiry",
     ),
     "a time to live that Redis cannot count": (
         {"ttl": sys.maxsize},
         ConfigurationError,
-        f"ttl {RANGE} {sys.maxsize}; None is for ever",
+        f"ttl {RANGE} {sys.maxsize}; None means no expiry",
     ),
     "a time to live of True": ({"ttl": True}, TypeError, f"ttl {NUMBER} bool"),
 }
@@ -263,5 +263,5 @@ def test_an_option_out_of_its_range_is_refused(store_kind, options, error, messa
 
 @pytest.mark.parametrize("wrong", [0, float("inf")])
 def test_who_asks_for_no_end_is_told_how(store_kind, wrong):
-    with pytest.raises(ConfigurationError, match=r"ttl .*; None is for ever"):
+    with pytest.raises(ConfigurationError, match=r"ttl .*; None means no expiry"):
         store_kind.make(ttl=wrong)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable
 
-# Seconds between two looks at the store. The holder may be another process, so nothing but the store can tell.
+# Seconds between two looks at the store. The holder may be another process, so only the store knows.
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
 

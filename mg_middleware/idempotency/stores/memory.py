@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class MemoryStore:
     """Remembers processed deliveries in the memory of one process, and may be shared by its threads.
 
-    Not for a server with several worker processes (each would have a memory of its own), and a restart forgets
-    everything: `SQLiteStore` serves all processes of a machine, `RedisStore` many machines.
+    Not for a server with several worker processes, since each would have a memory of its own. A restart forgets
+    everything. `SQLiteStore` works for all processes of a machine, `RedisStore` for many machines.
 
     Args:
-        max_entries: how many keys it holds at most, those included that have run out and were not asked for since. For
-            a new one the oldest complete key goes, never a live claim; if live claims are all it holds, `claim` raises
-            `StoreError`, which means that the event is processed. An entry takes about 230 bytes.
-        ttl: for how many seconds a processed delivery is remembered; `None`: until `max_entries` pushes it out.
+        max_entries: how many keys it holds at most, expired ones that nobody has asked for since included. A new key
+            replaces the oldest complete one, never a live claim. If it holds nothing but live claims, `claim` raises
+            `StoreError`, and the event is processed. An entry takes about 230 bytes.
+        ttl: for how many seconds a processed delivery is remembered; `None` means until `max_entries` pushes it out.
         lease: how many seconds a claim lives. It is renewed while the handler runs; if its process dies, it expires.
         max_lease: for how many seconds a claim is renewed at most.
 
@@ -50,7 +50,7 @@ class MemoryStore:
         self.max_lease: float = seconds("max_lease", max_lease)
         self._lock = Lock()
         self._tokens = count()
-        self._claims: dict[str, tuple[str, float]] = {}  # key -> token, when it lapses; the oldest first
+        self._claims: dict[str, tuple[str, float]] = {}  # key -> token, when it expires; the oldest first
         # key -> when it is forgotten; the oldest first. An OrderedDict gives up its first entry in constant time, while
         # a dict scans the holes that earlier removals left.
         self._complete: OrderedDict[str, float] = OrderedDict()
@@ -62,7 +62,7 @@ class MemoryStore:
             key: the opaque name of one meeting's delivery.
 
         Returns:
-            The answer.
+            The state of the key.
 
         Raises:
             StoreError: all entries are live claims.
@@ -93,7 +93,7 @@ class MemoryStore:
             token: the token of the claim.
 
         Raises:
-            StoreError: the claim had lapsed and was pushed out, and all entries are live claims.
+            StoreError: the claim had expired and was pushed out, and all entries are live claims.
         """
         with self._lock:
             now = monotonic()
@@ -102,10 +102,10 @@ class MemoryStore:
                 if held[0] != token and now < held[1]:
                     return
                 del self._claims[key]
-            # Its claim has lapsed and is gone.
+            # Its claim has expired and is gone.
             elif key in self._complete:
                 if now < self._complete[key]:
-                    return  # another one was completed meanwhile, whose time of remembrance stands
+                    return  # another one was completed meanwhile and keeps its expiry
                 del self._complete[key]
             elif len(self) >= self._max_entries:
                 self._make_room(now)

@@ -29,7 +29,7 @@ def seconds(name: str, value: object) -> float:
         The duration in seconds.
 
     Raises:
-        ConfigurationError: it is not above zero, or more than any store can count.
+        ConfigurationError: it is not above zero, or more than a store can count.
         TypeError: it is not a number.
     """
     # bool is an int, but ttl=True is a misunderstanding.
@@ -41,7 +41,7 @@ def seconds(name: str, value: object) -> float:
 
 
 def seconds_or_forever(name: str, value: object) -> float:
-    """Check a duration that may be `None`, for ever.
+    """Check a duration that may be `None`, which means no expiry.
 
     Args:
         name: the option's name, for the error.
@@ -51,7 +51,7 @@ def seconds_or_forever(name: str, value: object) -> float:
         The duration in seconds; infinity for `None`.
 
     Raises:
-        ConfigurationError: it is not above zero, or more than any store can count.
+        ConfigurationError: it is not above zero, or more than a store can count.
         TypeError: it is neither a number nor `None`.
     """
     if value is None:
@@ -59,7 +59,7 @@ def seconds_or_forever(name: str, value: object) -> float:
     try:
         return seconds(name, value)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{error}; None is for ever") from None
+        raise ConfigurationError(f"{error}; None means no expiry") from None
 
 
 def entries(name: str, value: object) -> int:

@@ -195,7 +195,7 @@ class RedisStore:
     def _run(self, script: Any, key: str, *arguments: Any) -> Any:
         """Run a script, and once more on new connections if the server has become a replica.
 
-        After a failover the same address may lead to another server, but the pool would keep its connections for ever.
+        After a failover the same address may lead to another server, but the pool would keep its connections forever.
         """
         keys = [self._prefix + key]
         if self.execution == "asynchronous":
@@ -220,7 +220,7 @@ class RedisStore:
 
 
 def _is_replica(error: Exception) -> bool:
-    # Before Redis 7 the reason stands within the text of a script's error.
+    # Before Redis 7 the reason is within the text of a script's error.
     return type(error).__name__ == "ReadOnlyError" or "READONLY" in str(error)
 
 

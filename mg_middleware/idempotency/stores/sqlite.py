@@ -61,22 +61,22 @@ _RELEASE = "DELETE FROM deliveries WHERE key = :key AND token = :token"
 class SQLiteStore:
     """Remembers processed deliveries in a file, for all threads and processes of one machine.
 
-    Not for a network file system, on which SQLite's locks do not hold: `RedisStore` serves several machines. Not to be
-    given a file of another application.
+    Not for a network file system, where SQLite's locks don't work: use `RedisStore` for several machines. Don't give it
+    a file of another application.
 
-    The file is made with access for its owner only. Where it is removed while processes run, the next step of each is
-    an error and the one after it uses a new file. SQLite writes ahead (`-wal` and `-shm` beside the file), so that no
-    crash of a process loses a step; a power failure can lose the last ones, whose events are then processed again.
+    Only the file's owner has access to it. If it is removed while processes run, the next step of each process is an
+    error, and the one after it uses a new file. SQLite writes ahead (`-wal` and `-shm` beside the file), so a crash of
+    a process loses no step; a power failure can lose the last ones, and their events are then processed again.
 
     Args:
-        path: the file; it is made where there is none. Its folder must exist.
-        ttl: for how many seconds a processed delivery is remembered; `None`: for ever.
+        path: the file; it is created if it doesn't exist. Its folder must exist.
+        ttl: for how many seconds a processed delivery is remembered; `None` means no expiry.
         lease: how many seconds a claim lives. It is renewed while the handler runs; if its process dies, it expires.
         max_lease: for how many seconds a claim is renewed at most.
 
     Raises:
-        ConfigurationError: an option is out of its range, the path is none or a URI, the file or its folder cannot be
-            written, there is a symbolic link or no regular file, or this Python's SQLite is older than 3.35.
+        ConfigurationError: an option is out of its range, the path is empty or a URI, the file or its folder isn't
+            writable, the path is a symbolic link or not a regular file, or this Python's SQLite is older than 3.35.
         TypeError: an option is of another type.
     """
 
@@ -114,7 +114,7 @@ class SQLiteStore:
             key: the opaque name of one meeting's delivery.
 
         Returns:
-            The answer.
+            The state of the key.
 
         Raises:
             sqlite3.Error: the file cannot be read or written.
