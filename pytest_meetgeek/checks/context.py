@@ -65,7 +65,7 @@ class CheckContext:
         unset_secret: Starts the app without its secret, if that is possible.
         strict: Whether checks of level SHOULD fail.
         command: Counts what was processed at a URL, in place of the spy.
-        one_thread: Why all requests have to be sent from one thread; empty if they do not.
+        one_thread: Why requests cannot be sent at once; empty if they can.
         secret_variable: The environment variable that holds the secret, for texts; None if there is none.
     """
 

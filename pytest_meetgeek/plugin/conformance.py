@@ -43,7 +43,7 @@ _NAMED = {
 # The fields of a result that travel as they are, and all that travels of it.
 _TEXTS = ("reason", "sent", "required", "received", "note", "why")
 _RESULT_PROPERTIES = {f"meetgeek.{name}" for name in (*_TEXTS, "seconds", "unproven", "tested")}
-_ONE_THREAD = "one thread only: no other one sees the database of a Django test; run it at a URL for this"
+_ONE_THREAD = "one request at a time: a test database of Django serves one thread; run this check at a URL"
 _MEMORIES = pytest.StashKey[dict[str, Memory]]()
 
 
@@ -243,6 +243,7 @@ def offer_check(
         called = True
         # Of several runs (pytest-rerunfailures) the last one counts.
         item.user_properties[:] = [pair for pair in item.user_properties if pair[0] not in _RESULT_PROPERTIES]
+        in_process = receiver.interface != "url"
         try:
             context = CheckContext(
                 meetgeek,
@@ -251,9 +252,9 @@ def offer_check(
                 memory,
                 _unset_secret(config, receiver, host),
                 strict=settings.is_strict(config),
-                one_thread=_ONE_THREAD if item.get_closest_marker("django_db") and receiver.interface == "wsgi" else "",
+                one_thread=_ONE_THREAD if in_process and item.get_closest_marker("django_db") else "",
                 secret_variable=config.getoption("meetgeek_secret_env"),
-                command=settings.command_counter(config) if receiver.interface == "url" else None,
+                command=None if in_process else settings.command_counter(config),
             )
             result = run_check(CHECKS[check_id], context)
         except CommandError as error:

@@ -62,8 +62,9 @@ def test_listing_needs_no_app_that_can_be_imported(run):
 
 @pytest.mark.parametrize("pin", ["1", "1.0", "2.1.3"])
 def test_a_pinned_catalogue_runs_what_it_had(pin, run):
+    had = [check for check in CHECKS.values() if pin > "2" or check.since == "1.0"]
     result = run("--meetgeek-app=plugin_shop:app", "-o", f"meetgeek_catalogue={pin}", "-kraw")
-    result.assert_outcomes(passed=6, deselected=TOTAL - 6)
+    result.assert_outcomes(passed=6, deselected=len(had) - 6)
 
 
 def test_the_fixtures_of_the_root_directory_count_on_the_command_line(pytester, run):
@@ -319,8 +320,10 @@ def test_a_pasted_node_id_runs_one_check(pytester, run):
 
 
 def test_another_suite_is_the_user_s(pytester, run):
-    pytester.mkpydir("pytest_meetgeek").joinpath("suite.py").write_text("def test_mine(): pass")
-    run("pytest_meetgeek/suite.py", "--import-mode=importlib").assert_outcomes(passed=1)
+    folder = pytester.mkdir("other") / "pytest_meetgeek"
+    folder.mkdir()
+    folder.joinpath("suite.py").write_text("def test_mine(): pass")
+    run("other/pytest_meetgeek/suite.py", "--import-mode=importlib").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
