@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 SETTINGS = {
     "SECRET_KEY": "only for the tests",
     "ALLOWED_HOSTS": ["*"],
-    "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     "LOGGING_CONFIG": None,
     "MIDDLEWARE": [
         "django.middleware.common.CommonMiddleware",
@@ -34,10 +33,12 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _django():
+def _django(tmp_path_factory):
+    # Not in memory: Django leaves such a database open.
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path_factory.mktemp("django") / "database"}
     before = settings._wrapped
     settings._wrapped = empty
-    settings.configure(**SETTINGS)
+    settings.configure(DATABASES={"default": database}, **SETTINGS)
     django.setup()
     forget_databases()
     setup_test_environment(debug=False)
@@ -50,9 +51,8 @@ def _django():
 def forget_databases():
     connections.close_all()
     vars(connections).pop("settings", None)
-    for alias in ("default", "other"):
-        if hasattr(connections._connections, alias):
-            del connections[alias]
+    if hasattr(connections._connections, "default"):
+        del connections["default"]
 
 
 @pytest.fixture(autouse=True)

@@ -533,7 +533,7 @@ def noting(states):
 
 
 def in_a_thread(function, *arguments):
-    """Run in a thread of its own, which has a database of its own in memory."""
+    """Run in a thread of its own, as a server does, and close the thread's connection to the database."""
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(in_thread, function, *arguments).result()
 
