@@ -9,6 +9,9 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
 from served import PATH, SECRET, is_genuine
 from slack_bolt import App
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
@@ -19,6 +22,8 @@ from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
+
+from mg_middleware.django import meetgeek_webhook
 
 HEADER = "X-MG-Signature"
 
@@ -137,13 +142,23 @@ def django_middleware(get_response):
     return check
 
 
-urlpatterns = [path(PATH.strip("/"), django_endpoint)]
+class DjangoEndpoint(View):
+    def post(self, request):
+        return django_endpoint(request)
+
+
+urlpatterns = [
+    path(PATH.strip("/"), django_endpoint),
+    path("plain", meetgeek_webhook(secret=SECRET)(django_endpoint)),
+    path("class", method_decorator(csrf_exempt, name="dispatch")(type("Plain", (DjangoEndpoint,), {})).as_view()),
+    path("decorated-class", method_decorator(meetgeek_webhook, name="dispatch")(DjangoEndpoint).as_view()),
+]
 
 
 def django_application(middleware=()):
     """Make an application; the settings are read when it is made."""
     if not settings.configured:
-        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
+        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], MEETGEEK_WEBHOOK_SECRET=SECRET)
         django.setup()
     settings.MIDDLEWARE = list(middleware)
     return WSGIHandler()
