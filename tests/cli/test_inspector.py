@@ -42,8 +42,12 @@ def deliveries():
 
 
 @pytest.fixture
-def client(deliveries):
-    inspector = Inspector(deliveries, SECRET, path="/hook", address=("127.0.0.1", 9), port=PORT)
+def inspector(deliveries):
+    return Inspector(deliveries, SECRET, path="/hook", address=("127.0.0.1", 9), port=PORT)
+
+
+@pytest.fixture
+def client(inspector):
     address = f"http://127.0.0.1:{PORT}"
     return TestClient(inspector.app, base_url=address, headers={"Origin": address})
 
@@ -395,6 +399,13 @@ def test_the_news_are_the_settings_and_each_delivery():
     assert json.loads(delivery.partition("data: ")[2])["outcome"] == "accepted"
 
 
+def test_the_news_end_with_the_server(client, inspector):
+    inspector.is_closing = True  # a client for tests can't read an endless response
+    news = client.get("/news")
+    assert news.headers["content-type"].startswith("text/event-stream")
+    assert news.text.startswith("event: settings\n")
+
+
 class Noted:
     def __init__(self):
         self.decisions, self.ends = [], []
@@ -476,6 +487,25 @@ def test_other_scopes_and_bare_ones_pass(noted):
     assert noted.decisions == [("accepted", None)]
     [delivery] = noted.ends
     assert (delivery.path, delivery.client, delivery.server) == ("/Ã©", "", ("127.0.0.1", None))
+
+
+def test_no_more_of_a_body_is_kept_than_the_guard_reads(noted):
+    async def app(scope, receive, send):
+        for _ in range(3):
+            await receive()
+        note_verdict(Verdict(Outcome.ACCEPTED, None, None, 0, "POST", "/"))
+        await send({"type": "http.response.trailers", "headers": []})
+
+    async def receive():
+        return {"type": "http.request", "body": bytes(500_000), "more_body": True}
+
+    async def send(message):
+        """Send nothing."""
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    asyncio.run(Observed(app, [noted])(scope, receive, send))
+    [delivery] = noted.ends
+    assert (len(delivery.body), delivery.status) == (1_000_000, None)
 
 
 def test_a_claim_is_seen_while_the_app_runs():

@@ -140,6 +140,7 @@ def test_a_recording_can_be_forged_and_repeated(command, folder, receiver):
     [
         (["--recording", "missing"], "--recording: there is no recording at 'missing'"),
         (["--recording", "shop.py"], "--recording: 'shop.py' is not a recording: it isn't JSON"),
+        (["--recording", "folder"], "--recording: 'folder/two.json' can't be read: Is a directory"),
         (["--recording", "one.json", "--event", "failed"], "--recording is a whole event"),
         (["--recording", "one.json", "--meeting-id", "1"], "--recording is a whole event"),
         (["--recording", "one.json", "--body", "one.json"], "--body and --recording exclude each other"),
@@ -147,6 +148,7 @@ def test_a_recording_can_be_forged_and_repeated(command, folder, receiver):
 )
 def test_what_cannot_be_sent_is_one_line(command, folder, receiver, words, says):
     (folder / "one.json").write_text(Recording(b"{}").to_json())
+    (folder / "folder" / "two.json").mkdir(parents=True)
     ended = command("send", receiver.url, *words)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert says in ended.err
