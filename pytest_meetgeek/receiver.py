@@ -53,9 +53,10 @@ def find_interface(app: object) -> Literal["asgi", "wsgi"]:
         return "asgi"
     takes_three, takes_two = _accepts(app, 3), _accepts(app, 2)
     if takes_three == takes_two:
+        factory = "; if it is a factory, write module:factory()" if not takes_two and _accepts(app, 0) else ""
         raise TypeError(
             f"cannot tell whether {type(app).__name__} is an ASGI or a WSGI app: "
-            "say it with --meetgeek-interface=asgi or wsgi (interface=...)"
+            f"say it with --meetgeek-interface=asgi or wsgi (interface=...){factory}"
         )
     return "asgi" if takes_three else "wsgi"
 

@@ -24,7 +24,7 @@ from mg_middleware.cli._options import (
     secret_options,
     unreachable,
 )
-from mg_middleware.cli._output import has_reader_left
+from mg_middleware.cli._output import has_reader_left, print_error
 from pytest_meetgeek.drivers.url import connection_to
 
 if TYPE_CHECKING:
@@ -130,7 +130,11 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as running:  # noqa: S603 - a list, no shell
         try:
             for line in running.stderr or ():
-                click.echo(line.replace("--meetgeek-", "--"), err=True, nl=False)
+                shown = line.replace("--meetgeek-", "--")
+                if shown.startswith("ERROR: "):
+                    print_error("mg-middleware check", shown.removeprefix("ERROR: "))
+                else:
+                    click.echo(shown, err=True, nl=False)
         except BaseException:
             # After Ctrl-C, which reaches it as well, pytest ends by itself.
             with suppress(subprocess.TimeoutExpired):

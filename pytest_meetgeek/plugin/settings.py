@@ -15,7 +15,7 @@ from pytest_meetgeek.checks.counter import CommandCounter, CommandError
 from pytest_meetgeek.drivers.url import check_url
 from pytest_meetgeek.forgeries import TEST_SECRET
 from pytest_meetgeek.nearest import did_you_mean
-from pytest_meetgeek.receiver import find_interface
+from pytest_meetgeek.receiver import Receiver, find_interface
 from pytest_meetgeek.spy import Spy
 from pytest_meetgeek.targets import TargetError, load
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pytest_meetgeek.checks.check import Check
-    from pytest_meetgeek.receiver import Interface, Receiver
+    from pytest_meetgeek.receiver import Interface
 
 NO_APP = (
     "no receiver to test: override the fixture meetgeek_app (return an ASGI app, a WSGI app or a URL), "
@@ -167,21 +167,21 @@ def check_targets(config: pytest.Config) -> None:
         config: The run.
 
     Raises:
-        pytest.UsageError: It cannot be loaded, or the URL is not on loopback and not allowed.
+        pytest.UsageError: It cannot be loaded, is not an app, or the URL is not on loopback and not allowed.
     """
     app = option(config, "meetgeek_app")
     try:
         if _is_url(app):
             check_url(app, allowed_hosts(config))
         elif not config.getoption("collectonly"):
-            _load_once(config, app)
+            Receiver(_load_once(config, app), interface=interface(config), allow_hosts=allowed_hosts(config))
             handler = option(config, "meetgeek_handler")
             if handler:
                 load(handler)
         counter = command_counter(config)
         if counter is not None and not config.getoption("collectonly"):
             counter.read()
-    except (ValueError, CommandError) as error:
+    except (TypeError, ValueError, CommandError) as error:
         raise pytest.UsageError(str(error)) from error
 
 

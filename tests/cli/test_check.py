@@ -45,9 +45,14 @@ def test_a_receiver_at_a_url_passes(process, receiver, environment):
         (["nothing_here:app"], "No module named 'nothing_here'"),
         (["broken:app"], "a_module_that_is_not_there"),
         (["talkative:app"], "RuntimeError: one line and another, at talkative.py:1"),
+        (["shop:number"], "not an ASGI app, a WSGI app or a URL: int"),
+        (
+            ["shop:create_app"],
+            "say it with --interface=asgi or wsgi (interface=...); if it is a factory, write module:factory()",
+        ),
         (["shop:unguarded", "--report", "shop.py/report.json"], "'shop.py/report.json' cannot be written"),
     ],
-    ids=["nothing there", "broken", "talkative", "report"],
+    ids=["nothing there", "broken", "talkative", "no app", "factory", "report"],
 )
 def test_what_cannot_be_checked_is_one_line(process, environment, words, says):
     ended = process("check", *words, env=environment)
@@ -101,7 +106,7 @@ def test_a_trusted_receiver_at_a_url_passes(process, secure_receiver, environmen
 
 def test_the_suite_names_the_options_as_check_does(process, environment):
     ended = process("check", "shop:unguarded", "--report", "shop.py/report.json", env=environment)
-    assert "ERROR: --report: 'shop.py/report.json' cannot be written" in ended.err
+    assert ended.err.startswith("mg-middleware check: --report: 'shop.py/report.json' cannot be written")
 
 
 @pytest.fixture
