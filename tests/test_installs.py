@@ -76,7 +76,7 @@ def test_every_extra_installs_on_every_python(environment, wheel, version, extra
     status, output = run(programs / "python", "-I", "-W", "error", "-c", names)
     # One of the public names is of an extra, and so is pytest; both say what to install only when they are used.
     assert status == 0, output
-    is_complete = run(programs / "python", "-c", "import a2wsgi, click, rich, uvicorn")[0] == 0
+    is_complete = run(programs / "python", "-c", "import a2wsgi, click, rich, starlette, uvicorn")[0] == 0
     assert is_complete or extra != "cli"
     status, output = run(programs / "mg-middleware", "--version")
     assert (status, "pip install 'mg-middleware[cli]'" in output) == ((0, False) if is_complete else (2, True))

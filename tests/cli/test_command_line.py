@@ -63,7 +63,7 @@ def test_the_console_script_is_the_same(process):
     assert ended.out == f"mg-middleware, version {version('mg-middleware')}\n"
 
 
-@pytest.mark.parametrize("name", ["a2wsgi", "click", "rich", "uvicorn"])
+@pytest.mark.parametrize("name", ["a2wsgi", "click", "rich", "starlette", "uvicorn"])
 def test_without_the_extra_it_says_how_to_install_it(process, name):
     program = f"import sys; sys.modules[{name!r}] = None; from mg_middleware.__main__ import main; sys.exit(main())"
     ended = process(executable=[sys.executable, "-c", program])
