@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from logging import DEBUG
+from sys import modules
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -292,10 +292,12 @@ class _ClientLeftError(Exception):
 
 
 def _is_guarded(scope: Scope, paths: GuardedPaths) -> bool:
-    if "pyramid" in sys.modules:  # nothing else reads virtual roots, and to look for them would double the time
-        virtual_roots = virtual_roots_of(scope.get("headers", ()))
-        return paths.includes(scope["path"], scope.get("root_path", ""), virtual_roots)
-    return paths.includes(scope["path"], scope.get("root_path", ""))
+    path, root_path = scope["path"], scope.get("root_path")
+    if "pyramid" in modules:  # nothing else reads virtual roots, and to look for them would double the time
+        return paths.includes(path, root_path or "", virtual_roots_of(scope.get("headers", ())))
+    if root_path:
+        return paths.includes(path, root_path)
+    return path not in paths.elsewhere and paths.includes(path)
 
 
 def _read_fields(scope: Scope) -> tuple[Scope, list[bytes], bytes | None, bool]:

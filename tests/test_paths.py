@@ -564,3 +564,36 @@ def test_the_scope_of_a_request_elsewhere_is_not_copied(monkeypatch):
 
     asyncio.run(MeetGeekASGIMiddleware(app, "a secret", paths=WEBHOOK)(scope, None, None))
     assert seen[0] is scope
+
+
+def test_what_is_known_to_be_elsewhere_is_asked_anew_with_a_root_path_and_with_a_virtual_root(monkeypatch):
+    monkeypatch.delitem(sys.modules, "pyramid", raising=False)
+    ran = []
+
+    async def app(scope, receive, send):
+        ran.append(scope)
+
+    async def send(message):
+        assert message.get("status", 401) == 401
+
+    guarded = MeetGeekASGIMiddleware(app, "a secret", paths=WEBHOOK)
+
+    def run(**scope):
+        scope = {"type": "http", "method": "POST", "path": "/meetgeek", "headers": [], **scope}
+        ran.clear()
+        asyncio.run(guarded(scope, None, send))
+        return len(ran)
+
+    assert [run(), run()] == [1, 1]
+    assert run(root_path="/webhooks") == 0
+    monkeypatch.setitem(sys.modules, "pyramid", ModuleType("pyramid"))
+    assert run(headers=[(b"x-vhm-root", b"/webhooks")]) == 0
+    assert run() == 1
+
+
+def test_no_more_paths_than_a_few_hundred_are_known_to_be_elsewhere():
+    guarded = GuardedPaths(WEBHOOK)
+    for number in range(1_000):
+        guarded.includes(f"/{number}")
+        assert len(guarded.elsewhere) <= 256
+    assert "/999" in guarded.elsewhere
