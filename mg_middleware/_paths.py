@@ -157,7 +157,7 @@ def virtual_roots_of(headers: Iterable[Any]) -> tuple[str, ...]:
     """
     if iter(headers) is headers:
         return ()
-    pairs = [pair for pair in headers if isinstance(pair, (list, tuple))]
+    pairs: list[Any] = [pair for pair in headers if isinstance(pair, (list, tuple))]
     values = [
         bytes(value).decode("latin-1")
         for name, value in pairs

@@ -169,6 +169,7 @@ class MeetGeekASGIMiddleware:
 
         verification = Verification(keys, signature, None if chunked else length, self._limit)
         refusal, more_body = None, True
+        message: Any = None
         try:
             while more_body and refusal is None:
                 message = await receive()

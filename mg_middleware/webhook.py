@@ -166,10 +166,7 @@ def _signatures_in(headers: Any) -> list[bytes]:
     signatures: list[bytes] = []
     for name, value in headers.items() if hasattr(headers, "items") else headers:
         if len(name) == _NAME_LENGTH and name.lower() in _NAMES:
-            if isinstance(value, (list, tuple)):
-                signatures += map(_as_bytes, value)
-            else:
-                signatures.append(_as_bytes(value))
+            signatures += map(_as_bytes, value if issubclass(type(value), (list, tuple)) else [value])
     return signatures
 
 

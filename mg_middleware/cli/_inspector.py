@@ -31,7 +31,7 @@ from pytest_meetgeek.response import redact
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -417,7 +417,7 @@ class _SameOriginOnly:
 @contextmanager
 def running_inspector(
     listener: socket.socket, secret: str, *, path: str, remembers: bool, address: tuple[str, int]
-) -> Iterator[Deliveries]:
+) -> Generator[Deliveries]:
     """Serve the page on loopback, in a thread of its own, so that a busy application doesn't block it.
 
     Args:

@@ -288,7 +288,7 @@ def describe_target(config: pytest.Config, receiver: Receiver, spy: Spy) -> str:
     if receiver.interface == "url":
         where = receiver.url
     else:
-        apps = config.stash.get(_APPS, {})
+        apps = config.stash.get(_APPS, dict[str, object]())
         names = [name for name, app in apps.items() if app is receiver.app]
         name = names[0] if names else f"the fixture meetgeek_app ({type(receiver.app).__name__})"
         where = f"{name}, path {receiver.path}"
