@@ -124,17 +124,10 @@ def load_target(target: str) -> object:
         CommandError: the import fails, there is no such attribute, or the factory raises.
     """
     sys.path.insert(0, "")
-    name = target.removesuffix("()")
     try:
-        loaded: Any = load(name)
+        return load(target)
     except TargetError as error:
         raise CommandError(str(error)) from error
-    if name == target:
-        return loaded
-    try:
-        return loaded()
-    except Exception as error:
-        raise CommandError(f"{target!r} raised {type(error).__name__}: {error}") from error
 
 
 def load_application(target: str) -> ASGIApplication:

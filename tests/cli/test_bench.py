@@ -121,7 +121,7 @@ def test_bench_needs_no_secret(command, application_file, monkeypatch):
         ("measured:framework", "it has a guard that cannot be taken off: give the application without it"),
         ("measured:create_failing()", "'measured:create_failing()' raised RuntimeError: no database"),
         ("measured:create_ap()", "did you mean 'create_app'"),
-        ("measured:number()", "'measured:number()' raised TypeError"),
+        ("measured:number()", "'measured:number()' cannot be called"),
     ],
 )
 def test_bench_says_in_one_line_what_cannot_be_measured(command, application_file, target, says):
