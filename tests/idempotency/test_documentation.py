@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import asyncpg
 import pytest
 from once_per_meeting import SECRET, asgi_answer, asgi_application, succeeded
 
 from mg_middleware import MeetGeekASGIMiddleware
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
+from mg_middleware.testing import check_store
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "choose-a-store.md"
 
@@ -57,3 +59,18 @@ def test_the_store_of_ones_own_is_a_store(store_class):
 async def test_the_store_of_ones_own_tells_why_a_key_is_not_free(store_class, row, answer):
     assert await store_class(Pool(None, row)).claim("key") == answer
     assert isinstance(await store_class(Pool(claimed=True, row=None)).claim("key"), Claimed)
+
+
+def test_the_store_of_ones_own_keeps_its_promises(store_class, postgresql_server, monkeypatch):
+    postgresql_server.execute("DROP TABLE IF EXISTS delivery")
+    postgresql_server.execute("CREATE TABLE delivery (key text PRIMARY KEY, token text, until timestamptz NOT NULL)")
+
+    class Closing(store_class):
+        async def close(self):
+            await self.pool.close()
+
+    async def make():
+        address = f"postgresql://tester@127.0.0.1:{postgresql_server.port}/postgres"
+        return Closing(await asyncpg.create_pool(address, min_size=1, max_size=20))
+
+    check_store(make)
