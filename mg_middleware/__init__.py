@@ -74,7 +74,7 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 - it would be most of the import
+        from importlib.metadata import version  # it would be most of the import
 
         return version("mg-middleware")
     if name not in _MODULES:

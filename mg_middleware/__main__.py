@@ -26,7 +26,7 @@ def main() -> int:
         return 2
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        from mg_middleware.cli import main as run  # noqa: PLC0415 - it imports the extra
+        from mg_middleware.cli import main as run  # it imports the extra
 
         return run()
     except _Termination:

@@ -57,7 +57,7 @@ def acknowledging_send(send: Callable[[Event], Awaitable[None]]) -> Callable[[Ev
     async def acknowledging(event: Event) -> None:
         nonlocal held, acknowledged
         if held is None:
-            if event["type"] == "http.response.start" and 200 <= event["status"] < 300:  # noqa: PLR2004 - RFC 9110, 15.3
+            if event["type"] == "http.response.start" and 200 <= event["status"] < 300:  # RFC 9110, 15.3
                 held = event
             else:
                 await send(event)
@@ -111,7 +111,7 @@ def acknowledging_answer(
         close()
         raise
     if first is not None:
-        from werkzeug.wsgi import ClosingIterator  # noqa: PLC0415 - werkzeug is loaded where it is needed
+        from werkzeug.wsgi import ClosingIterator  # werkzeug is loaded where it is needed
 
         return ClosingIterator(chain((first,), iterator), close)
     close()

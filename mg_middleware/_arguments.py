@@ -58,8 +58,8 @@ def clear_frames(error: BaseException, seen: set[int]) -> None:
 
 def _hint(function: Callable[..., object], given: list[str]) -> str | None:
     """Return what to say of the first unknown keyword, if there is one."""
-    from difflib import get_close_matches  # noqa: PLC0415 - for the error alone
-    from inspect import signature  # noqa: PLC0415
+    from difflib import get_close_matches  # for the error alone
+    from inspect import signature
 
     known = [name for name in signature(function).parameters if name != "self"]
     for name in given:

@@ -83,13 +83,13 @@ class Explainer:
             task = self._tasks.get()
             try:
                 _log(task)
-            except Exception as error:  # noqa: BLE001 - nobody is there to catch it; without a traceback, which holds secrets
+            except Exception as error:  # nobody is there to catch it; without a traceback, which holds secrets
                 logger().error("a refusal can't be explained: %s", type(error).__name__)
             del task  # not kept while there is nothing to do
 
 
 def _log(task: _Task) -> None:
-    from mg_middleware.explanation import (  # noqa: PLC0415 - loaded if it is used
+    from mg_middleware.explanation import (  # loaded if it is used
         NOTHING_FITS,
         explain_header,
         find_explanations,

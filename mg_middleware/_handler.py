@@ -54,9 +54,9 @@ async def _call_in_thread(handler: Callable[[Delivery], Any], delivery: Delivery
     if trio is not None and trio.lowlevel.in_trio_task():
         [result] = await trio.to_thread.run_sync(call)  # waits for the thread, too
     else:
-        import asyncio  # noqa: PLC0415 - not every event loop needs it
+        import asyncio  # not every event loop needs it
 
-        from asgiref.sync import sync_to_async  # noqa: PLC0415
+        from asgiref.sync import sync_to_async
 
         thread = asyncio.ensure_future(sync_to_async(call, thread_sensitive=False)())
         while not thread.done():

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
             """Return the secret itself."""
             ...
 
-    Secret: TypeAlias = "str | bytes | SecretObject | KeyHolder"  # noqa: S105 - the name of a type
+    Secret: TypeAlias = "str | bytes | SecretObject | KeyHolder"
     Secrets: TypeAlias = "Secret | Sequence[Secret] | Mapping[str, Secret | Sequence[Secret]]"
     SecretCallable: TypeAlias = Callable[[Any], Secrets | Awaitable[Secrets | None] | None]
 
-SECRET_VARIABLE = "MEETGEEK_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
-SECRET_FILE_VARIABLE = "MEETGEEK_WEBHOOK_SECRET_FILE"  # noqa: S105 - the name of a variable
+SECRET_VARIABLE = "MEETGEEK_WEBHOOK_SECRET"
+SECRET_FILE_VARIABLE = "MEETGEEK_WEBHOOK_SECRET_FILE"
 
 # HMAC pads a short key with NUL bytes (RFC 2104, section 2), so a key of NULs is the empty key under another name.
 # Vertical tab and form feed are left out: RFC 4231's first and fifth test keys consist of them.
@@ -217,7 +217,7 @@ def secret_from_file(path: str, named_by: str) -> str:
     """
     content = None
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib would be imported for this line alone
+        with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         reason = error.strerror

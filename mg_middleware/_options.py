@@ -53,7 +53,7 @@ def check_application(app: object, handler: object, paths: object, protocol: Lit
 
 
 def _takes(app: Callable[..., object], arguments: int) -> bool:
-    from inspect import signature  # noqa: PLC0415 - importing the guard stays cheap
+    from inspect import signature  # importing the guard stays cheap
 
     try:
         signature(app).bind(*[None] * arguments)
@@ -79,7 +79,7 @@ def event_classes(events: object) -> tuple[type[Event], ...] | None:
     """Return the classes of the events that are wanted; `None` for all."""
     if events is None:
         return None
-    from mg_middleware.events import AnalysisFailed, AnalysisSucceeded, UnknownEvent  # noqa: PLC0415 - stays cheap
+    from mg_middleware.events import AnalysisFailed, AnalysisSucceeded, UnknownEvent  # stays cheap
 
     known = (AnalysisSucceeded, AnalysisFailed, UnknownEvent)
     classes = cast("tuple[type[Event], ...]", events if isinstance(events, tuple) else (events,))
@@ -130,6 +130,6 @@ def callback(name: str, value: Any, *, door: str, may_be_async: bool) -> Callabl
 
 def is_async(function: Any) -> bool:
     """Say whether a callable is a coroutine function, or an object that is called as one."""
-    from inspect import iscoroutinefunction  # noqa: PLC0415 - importing the guard stays cheap
+    from inspect import iscoroutinefunction  # importing the guard stays cheap
 
     return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

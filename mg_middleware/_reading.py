@@ -52,7 +52,7 @@ def read_body(stream: InputStream, verification: Verification, end: float) -> Re
         try:
             chunk = stream.read(int(min(_READ_SIZE, end - verification.size)))
             refusal = verification.update(chunk) if chunk else None
-        except Exception:  # noqa: BLE001 - servers have many classes for a client that left and for broken framing
+        except Exception:  # servers have many classes for a client that left and for broken framing
             return INCOMPLETE_BODY
         if refusal is not None or not chunk:
             return refusal

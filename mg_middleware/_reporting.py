@@ -94,7 +94,7 @@ def escape(text: str, longest: int | None = None) -> str:
 
 def _traceback_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
     """Format an exception, those it came from and those it groups, with every message escaped."""
-    from traceback import format_tb  # noqa: PLC0415 - only needed once something has failed
+    from traceback import format_tb  # only needed once something has failed
 
     seen.add(id(error))
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -57,7 +57,7 @@ _MOST_MARKS = 30
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 _CHECK_SENDER = "Give the sender the same secret as the receiver."
-_SAME_SECRET = "Configure the secret exactly as MeetGeek shows it."  # noqa: S105 - a sentence
+_SAME_SECRET = "Configure the secret exactly as MeetGeek shows it."
 
 
 def secret_variants(secret: bytes) -> Iterator[tuple[Cause, bytes]]:

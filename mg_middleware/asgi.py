@@ -125,6 +125,7 @@ class MeetGeekASGIMiddleware:
                 option is out of its range.
             TypeError: an argument has another type or an unknown name, or `app` is a WSGI application.
         """
+        self._secret_of: Any  # None if the keys are fixed
         self._keys, self._secret_of = keys_or_callable(secret)
         check_application(app, handler, paths, "ASGI")
         self.app: ASGIApplication = no_application if app is None else app
@@ -140,7 +141,7 @@ class MeetGeekASGIMiddleware:
         wait = wait_seconds(idempotency_wait)
         self._once_per_meeting = None
         if idempotency_store is not None:
-            from mg_middleware.idempotency.asgi import OncePerMeeting  # noqa: PLC0415 - loaded if it is used
+            from mg_middleware.idempotency.asgi import OncePerMeeting  # loaded if it is used
 
             self._once_per_meeting = OncePerMeeting(idempotency_store, wait)
 
@@ -253,7 +254,7 @@ class MeetGeekASGIMiddleware:
     async def _choose_keys(self, scope: Scope) -> tuple[Key, ...] | None:
         """Prepare the keys for the secret that the callable returns; `None` if it knows nobody."""
         try:
-            secret = self._secret_of(scope)  # type: ignore[misc] # called only where there is one
+            secret = self._secret_of(scope)
             if hasattr(secret, "__await__"):
                 secret = await secret
             return None if secret is None else keys_from(secret)
@@ -284,7 +285,7 @@ class MeetGeekASGIMiddleware:
                 result = self._on_verdict(verdict)
                 if hasattr(result, "__await__"):
                     await result
-            except Exception as error:  # noqa: BLE001 - whatever it is, the decision stands
+            except Exception as error:  # whatever it is, the decision stands
                 log_callback_failure("on_verdict", error)
 
 

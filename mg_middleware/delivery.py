@@ -81,7 +81,7 @@ class Delivery:
 @cache  # an import statement costs a fifth of reading the event, each time
 def _event_parser() -> Callable[[bytes], Event]:
     # Imported here because json and dataclasses are a third of what importing the guard would cost.
-    from mg_middleware.events import parse_event  # noqa: PLC0415
+    from mg_middleware.events import parse_event
 
     return parse_event
 
@@ -127,7 +127,7 @@ def _delivery_in(carrier: Mapping[str, Any]) -> Delivery | None:
 
 
 def _unverified(carrier: Mapping[str, Any]) -> str:
-    from mg_middleware._reporting import escape  # noqa: PLC0415 - for the error alone
+    from mg_middleware._reporting import escape  # for the error alone
 
     path = str(carrier.get("path") or f"{carrier.get('SCRIPT_NAME', '')}{carrier.get('PATH_INFO', '')}")
     reasons = (

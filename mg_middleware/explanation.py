@@ -195,7 +195,7 @@ class _Search:
     def _constructions(self) -> list[tuple[Callable[[bytes, bytes], bytes], tuple[Cause, ...]]]:
         """What else may have been computed from a secret and a body."""
         name = self.algorithm
-        others = [(_hmac(other), (_algorithm(other),)) for other in SAME_LENGTH if len(self.digest) == 32]  # noqa: PLR2004
+        others = [(_hmac(other), (_algorithm(other),)) for other in SAME_LENGTH if len(self.digest) == 32]
         return [
             (_swapped(name), (SWAPPED, *self.of_algorithm)),
             (lambda _, body: hashlib.new(name, body).digest(), (UNKEYED, *self.of_algorithm)),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["check_store", "make_delivery", "verified_environ", "verified_scope"]
 
 # It protects nothing: a handler never sees the secret.
-_SECRET = "whsec_for_unit_tests_of_handlers"  # noqa: S105
+_SECRET = "whsec_for_unit_tests_of_handlers"
 
 
 def make_delivery(

@@ -117,6 +117,7 @@ class MeetGeekWSGIMiddleware:
             TypeError: an argument has another type or an unknown name, `app` is an ASGI application, or `handler` or
                 `on_verdict` is a coroutine function.
         """
+        self._secret_of: Any  # None if the keys are fixed
         self._keys, self._secret_of = keys_or_callable(secret)
         callback("secret", self._secret_of, door="MeetGeekWSGIMiddleware", may_be_async=False)
         check_application(app, handler, paths, "WSGI")
@@ -133,14 +134,15 @@ class MeetGeekWSGIMiddleware:
         wait = wait_seconds(idempotency_wait)
         self._once_per_meeting = None
         if idempotency_store is not None:
-            from mg_middleware.idempotency.wsgi import OncePerMeeting  # noqa: PLC0415 - loaded if it is used
+            from mg_middleware.idempotency.wsgi import OncePerMeeting  # loaded if it is used
 
             self._once_per_meeting = OncePerMeeting(idempotency_store, wait)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request (PEP 3333, "The Application/Framework Side")."""
         if self._paths is not None and not _is_guarded(environ, self._paths):
-            return self.app(environ, start_response)  # type: ignore[no-any-return] # as any application returns it
+            response: Iterable[bytes] = self.app(environ, start_response)
+            return response
         signature: str | None = environ.get("HTTP_X_MG_SIGNATURE")
         # PEP 3333 has Latin-1 here; "?", for anything else, is not a digit. Servers join repeated fields with a comma,
         # or glue them: neither is a signature. Django's test client declares the length as an int.
@@ -214,7 +216,8 @@ class MeetGeekWSGIMiddleware:
             self._report(environ, ACCEPTED, None, size, key_id=delivery.key_id)
         if self._acknowledge:
             return acknowledging_answer(self._protected, environ, start_response)
-        return self._protected(environ, start_response)  # type: ignore[no-any-return] # the same
+        response: Iterable[bytes] = self._protected(environ, start_response)
+        return response
 
     def _refuse(
         self,
@@ -242,7 +245,7 @@ class MeetGeekWSGIMiddleware:
     def _choose_keys(self, environ: WSGIEnvironment) -> tuple[Key, ...] | None:
         """Prepare the keys for the secret that the callable returns; `None` if it knows nobody."""
         try:
-            secret = self._secret_of(environ)  # type: ignore[misc] # called only where there is one
+            secret = self._secret_of(environ)
             if hasattr(secret, "__await__"):
                 close_awaitable(secret)
                 raise TypeError("secret returned an awaitable, which MeetGeekWSGIMiddleware can't await")
@@ -273,7 +276,7 @@ class MeetGeekWSGIMiddleware:
                 if hasattr(result, "__await__"):
                     close_awaitable(result)
                     raise TypeError("on_verdict returned an awaitable, which MeetGeekWSGIMiddleware can't await")
-            except Exception as error:  # noqa: BLE001 - whatever it is, the decision stands
+            except Exception as error:  # whatever it is, the decision stands
                 log_callback_failure("on_verdict", error)
 
 
@@ -284,7 +287,7 @@ def _request_line(environ: WSGIEnvironment) -> tuple[str, str]:
 
 def _and_then(response: Iterable[bytes], function: Callable[[], None]) -> Iterable[bytes]:
     """Call a function when the response was sent: servers close what they have iterated (PEP 3333)."""
-    from werkzeug.wsgi import ClosingIterator  # noqa: PLC0415 - loaded if it is used
+    from werkzeug.wsgi import ClosingIterator  # loaded if it is used
 
     return ClosingIterator(response, function)
 

@@ -30,10 +30,10 @@ _COMMANDS = ("demo", "serve", "send", "sign", "verify", "check", "bench")
 class _Commands(click.Group):
     """Imports one command at a time, so that `sign` does not wait for a server to be imported."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # such as a full disk; the commands handle what they cannot read or reach
         print_error(_PROGRAM, str(error))
         return 2
-    except Exception:  # noqa: BLE001 - a fault of ours: Python would exit with 1, which means a negative result
+    except Exception:  # a fault of ours: Python would exit with 1, which means a negative result
         traceback.print_exc()
         return 2
     else:

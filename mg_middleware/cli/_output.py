@@ -24,7 +24,7 @@ def standard_output() -> Console:
 
     The output includes what receivers respond, so nothing in a text is taken for markup.
     """
-    from rich.console import Console  # noqa: PLC0415 - `sign` and `verify`, which shells may call in a loop, do without
+    from rich.console import Console  # `sign` and `verify`, which shells may call in a loop, do without
 
     class PlainConsole(Console):
         def on_broken_pipe(self) -> None:

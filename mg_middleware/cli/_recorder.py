@@ -67,7 +67,7 @@ class Recorder:
         try:
             try:
                 # The mode is set when the file is created, so nobody else can open it before.
-                with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+                with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())

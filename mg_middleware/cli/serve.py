@@ -128,7 +128,7 @@ def serve(
                 warn_if_down(store)
             observers = service.observers()
             if inspect is not None:
-                from mg_middleware.cli._inspector import running_inspector  # noqa: PLC0415 - loaded if it is used
+                from mg_middleware.cli._inspector import running_inspector  # loaded if it is used
 
                 port = free_port(host, port)
                 inspector = running_inspector(
@@ -198,7 +198,7 @@ class Service:
         """
         if self.record is None:
             return []
-        from mg_middleware.cli._recorder import Recorder  # noqa: PLC0415 - loaded if it is used
+        from mg_middleware.cli._recorder import Recorder  # loaded if it is used
 
         try:
             return [Recorder(self.record)]
@@ -253,7 +253,7 @@ def warn_if_down(place: str) -> None:
     store = open_store(place)
     try:
         asyncio.run(_try(store))
-    except Exception as error:  # noqa: BLE001 - each store has errors of its own
+    except Exception as error:  # each store has errors of its own
         print_error(
             "mg-middleware serve",
             f"--store does not work: events are processed without it until it does ({type(error).__name__}: {error})",

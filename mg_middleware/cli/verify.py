@@ -29,7 +29,7 @@ def verify(file: str, signature: str, *, explain: bool, secret: SecretSource) ->
     genuine = is_genuine(key, body, signature)
     click.echo("genuine" if genuine else "not genuine")
     if explain and not genuine:
-        from mg_middleware.explanation import NOTHING_FITS, explain_header, explain_mismatch  # noqa: PLC0415 - if asked for
+        from mg_middleware.explanation import NOTHING_FITS, explain_header, explain_mismatch  # if asked for
 
         explanations = explain_mismatch(key, body, signature)
         for explanation in explanations or [*explain_header(signature), NOTHING_FITS]:

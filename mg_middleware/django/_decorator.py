@@ -175,7 +175,7 @@ def _guarded(view: Any, options: Options) -> Any:
     # What csrf_exempt, login_not_required and non_atomic_requests set.
     guarded.csrf_exempt = True
     guarded.login_required = False
-    guarded._non_atomic_requests = exempt  # noqa: SLF001
+    guarded._non_atomic_requests = exempt
     return guarded
 
 

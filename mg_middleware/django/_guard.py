@@ -157,7 +157,7 @@ class PlainGuard(Guard):
         callback("on_verdict", options.on_verdict, door="meetgeek_webhook on a plain view", may_be_async=False)
         self._once_per_meeting = None
         if options.store is not None:
-            from mg_middleware.idempotency.wsgi import OncePerMeeting  # noqa: PLC0415 - loaded if it is used
+            from mg_middleware.idempotency.wsgi import OncePerMeeting  # loaded if it is used
 
             self._once_per_meeting = OncePerMeeting(options.store, options.wait)
 
@@ -270,7 +270,7 @@ class PlainGuard(Guard):
                 if hasattr(result, "__await__"):
                     close_awaitable(result)
                     raise TypeError("on_verdict returned an awaitable, which a plain view can't await")
-            except Exception as error:  # noqa: BLE001 - whatever it is, the decision stands
+            except Exception as error:  # whatever it is, the decision stands
                 log_callback_failure("on_verdict", error)
 
 
@@ -289,7 +289,7 @@ class AsyncGuard(Guard):
         super().__init__(options)
         self._once_per_meeting = None
         if options.store is not None:
-            from mg_middleware.idempotency.asgi import OncePerMeeting  # noqa: PLC0415 - loaded if it is used
+            from mg_middleware.idempotency.asgi import OncePerMeeting  # loaded if it is used
 
             self._once_per_meeting = OncePerMeeting(options.store, options.wait)
 
@@ -405,7 +405,7 @@ class AsyncGuard(Guard):
                 result: Any = self._on_verdict(verdict)
                 if hasattr(result, "__await__"):
                     await result
-            except Exception as error:  # noqa: BLE001 - whatever it is, the decision stands
+            except Exception as error:  # whatever it is, the decision stands
                 log_callback_failure("on_verdict", error)
 
 

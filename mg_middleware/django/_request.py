@@ -122,16 +122,16 @@ def _stream_of(request: Any) -> tuple[Any, bool]:
         return BytesIO(body), True  # a middleware has asked for request.body
     if body is None and getattr(request, "_read_started", True):
         return None, False  # a middleware has read from the request as from a file
-    return (request._stream if environ is None else environ["wsgi.input"]), False  # noqa: SLF001 - Django offers no other
+    return (request._stream if environ is None else environ["wsgi.input"]), False  # Django offers no other
 
 
 def attach(request: Any, delivery: Delivery) -> None:
     """Give a request its verified delivery, and the verified body as if Django had read it."""
     body = delivery.body
     # What HttpRequest.body leaves behind.
-    request._body = body  # noqa: SLF001
-    request._stream = BytesIO(body)  # noqa: SLF001
-    request._read_started = True  # noqa: SLF001
+    request._body = body
+    request._stream = BytesIO(body)
+    request._read_started = True
     if hasattr(request, "scope"):
         request.scope = request.scope | {DELIVERY_KEY: delivery}
     else:

@@ -28,7 +28,7 @@ def response_to(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 def is_successful(response: Any) -> bool:
     """Say whether the status is 2xx (RFC 9110, section 15.3). A view's mistake, such as `None`, has none."""
-    return 200 <= getattr(response, "status_code", 0) < 300  # noqa: PLR2004
+    return 200 <= getattr(response, "status_code", 0) < 300
 
 
 def completed(response: Any, *, can_render: bool) -> Any:
@@ -73,11 +73,11 @@ def acknowledgement_of(response: Any) -> HttpResponse:
     headers = {name: value for name, value in response.headers.items() if name.lower() not in CONTENT_FIELDS}
     acknowledgement = HttpResponse(headers=headers | {"Content-Length": "0"})
     acknowledgement.cookies = response.cookies
-    for close in response._resource_closers:  # noqa: SLF001 - what the response holds, such as files
+    for close in response._resource_closers:  # what the response holds, such as files
         call_at_close(acknowledgement, close)
     return acknowledgement
 
 
 def call_at_close(response: Any, function: Callable[[], object]) -> None:
     """Have a function called once the response was sent, when Django closes it."""
-    response._resource_closers.append(function)  # noqa: SLF001 - Django offers no other way
+    response._resource_closers.append(function)  # Django offers no other way

@@ -169,7 +169,7 @@ class HeldASGIClaim(HeldClaim):
         super().__init__(key, token, place, once_per_meeting, outer)
         self._once_per_meeting = once_per_meeting
 
-    async def end(self, successful: bool) -> None:  # noqa: FBT001 - the one thing to say
+    async def end(self, successful: bool) -> None:
         """End the claim; nothing happens the second time.
 
         Args:
@@ -211,7 +211,7 @@ class ClaimedApplication:
             nonlocal successful
             kind = message["type"]
             if kind == "http.response.start":
-                successful = 200 <= message["status"] < 300  # noqa: PLR2004 - RFC 9110, 15.3
+                successful = 200 <= message["status"] < 300  # RFC 9110, 15.3
             elif kind in _CONTENT_MESSAGES and not message.get("more_body", False):
                 # Before the sender can see the end of the response, since it may then rely on it.
                 ending = claim.begin_end(successful=successful)

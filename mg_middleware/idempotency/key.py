@@ -55,7 +55,7 @@ def key_to_claim(delivery: Delivery, method: str) -> str | None:
     if not isinstance(event, AnalysisSucceeded):
         return None
     # The doors and the stores belong to one package; applications never see the fingerprint.
-    fingerprint = delivery._key_fingerprint  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    fingerprint = delivery._key_fingerprint  # pyright: ignore[reportPrivateUsage]
     return _hashed(delivery.key_id, fingerprint, SUCCEEDED, event.meeting_id)
 
 

@@ -144,7 +144,7 @@ class HeldWSGIClaim(HeldClaim):
         super().__init__(key, token, place, once_per_meeting, outer)
         self._once_per_meeting = once_per_meeting
 
-    def end(self, successful: bool) -> None:  # noqa: FBT001 - the one thing to say
+    def end(self, successful: bool) -> None:
         """End the claim; nothing happens the second time.
 
         Args:

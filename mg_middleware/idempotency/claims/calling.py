@@ -103,7 +103,7 @@ class StoreCalls:
         """
         try:
             return checked(self._store.claim(key))
-        except Exception as error:  # noqa: BLE001 - whatever it is, no event is lost
+        except Exception as error:  # whatever it is, no event is lost
             log_failure(self.name, "claim", error)
             return None
 
@@ -117,7 +117,7 @@ class StoreCalls:
         """
         try:
             getattr(self._store, step)(key, token)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the application's response stands
+        except Exception as error:  # whatever it is, the application's response stands
             log_failure(self.name, step, error)
 
     def renew(self, key: str, token: str) -> bool | None:
@@ -129,7 +129,7 @@ class StoreCalls:
         """
         try:
             return bool(self._store.renew(key, token))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next renewal is tried
+        except Exception as error:  # whatever it is, the next renewal is tried
             log_failure(self.name, "renew", error)
             return None
 
@@ -150,7 +150,7 @@ class AsynchronousStoreCalls:
         try:
             claim = self._store.claim(key)
             return checked(await claim if inspect.isawaitable(claim) else claim)
-        except Exception as error:  # noqa: BLE001 - whatever it is, no event is lost
+        except Exception as error:  # whatever it is, no event is lost
             log_failure(self.name, "claim", error)
             return None
 
@@ -160,7 +160,7 @@ class AsynchronousStoreCalls:
             ending = getattr(self._store, step)(key, token)
             if inspect.isawaitable(ending):
                 await ending
-        except Exception as error:  # noqa: BLE001 - whatever it is, the application's response stands
+        except Exception as error:  # whatever it is, the application's response stands
             log_failure(self.name, step, error)
 
     async def renew(self, key: str, token: str) -> bool | None:
@@ -168,7 +168,7 @@ class AsynchronousStoreCalls:
         try:
             renewal = self._store.renew(key, token)
             return bool(await renewal if inspect.isawaitable(renewal) else renewal)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next renewal is tried
+        except Exception as error:  # whatever it is, the next renewal is tried
             log_failure(self.name, "renew", error)
             return None
 

@@ -91,7 +91,7 @@ class EventLoopCalls:
 
     def start(self, step: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Run a coroutine in a task of its own, under asyncio."""
-        import asyncio  # noqa: PLC0415 - loaded already: it runs
+        import asyncio  # loaded already: it runs
 
         task = asyncio.ensure_future(step)
         self._tasks.add(task)
@@ -110,7 +110,7 @@ class EventLoopCalls:
                 return await step
             calling.log_given_up(self._calls.name, name)
             return None
-        import asyncio  # noqa: PLC0415 - loaded already: it runs
+        import asyncio  # loaded already: it runs
 
         task = self.start(step)
         try:
@@ -169,7 +169,7 @@ class EventLoopRenewing:
         claim.renewal.cancel()
 
     def _schedule(self, claim: HeldClaim, end: float) -> None:
-        import asyncio  # noqa: PLC0415 - loaded already: it runs
+        import asyncio  # loaded already: it runs
 
         loop = asyncio.get_running_loop()
         claim.renewal = loop.call_later(self._interval, lambda: self._calls.start(self._renew_on_asyncio(claim, end)))
@@ -204,7 +204,7 @@ async def sleep(seconds: float) -> None:
     if trio is not None:
         await trio.sleep(seconds)
         return
-    import asyncio  # noqa: PLC0415 - loaded already: it runs
+    import asyncio  # loaded already: it runs
 
     await asyncio.sleep(seconds)
 
@@ -224,7 +224,7 @@ async def _is_done_in_time(future: Future[Any]) -> bool:
         with trio.move_on_after(calling.STEP_SECONDS):
             await event.wait()
         return future.done()
-    import asyncio  # noqa: PLC0415 - loaded already: it runs
+    import asyncio  # loaded already: it runs
 
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()

@@ -91,7 +91,7 @@ def _run(future: Future[Any], step: Callable[[], Any]) -> None:
         return
     try:
         result = step()
-    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+    except BaseException as error:  # whoever waits gets it
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -30,7 +30,7 @@ class OneEventLoop:
         Raises:
             StoreError: this is another loop.
         """
-        import asyncio  # noqa: PLC0415 - loaded already: it runs
+        import asyncio  # loaded already: it runs
 
         loop = asyncio.get_running_loop()
         if self._loop is None:

@@ -97,8 +97,8 @@ class RedisStore:
         prefix: str = "mg-middleware:",
     ) -> None:
         try:
-            import redis  # noqa: PLC0415 - an extra, which only users of this store need
-            import redis.asyncio  # noqa: PLC0415
+            import redis  # an extra, which only users of this store need
+            import redis.asyncio
         except ImportError as error:
             raise ImportError('RedisStore needs redis-py: pip install "mg-middleware[redis]"') from error
         client: Any = _client_of(server) if isinstance(server, str) else server
@@ -234,8 +234,8 @@ def _place_of(client: Any, prefix: str) -> Hashable:
 
 
 def _client_of(url: str) -> redis.Redis:
-    import redis.backoff  # noqa: PLC0415
-    import redis.retry  # noqa: PLC0415
+    import redis.backoff
+    import redis.retry
 
     try:
         client = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - it does not type what it hands on

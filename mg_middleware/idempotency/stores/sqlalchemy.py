@@ -80,8 +80,8 @@ class SQLAlchemyStore:
         table: str = "mg_middleware_deliveries",
     ) -> None:
         try:
-            import sqlalchemy  # noqa: PLC0415 - an extra, which only users of this store need
-            import sqlalchemy.ext.asyncio as sqlalchemy_asyncio  # noqa: PLC0415
+            import sqlalchemy  # an extra, which only users of this store need
+            import sqlalchemy.ext.asyncio as sqlalchemy_asyncio
         except ImportError as error:
             raise ImportError('SQLAlchemyStore needs SQLAlchemy 2: pip install "mg-middleware[sqlalchemy]"') from error
         self._is_ours = isinstance(engine, str | sqlalchemy.URL)
@@ -280,7 +280,7 @@ class Statements:
     """
 
     def __init__(self, dialect: str, table: str, lease: float, ttl: float) -> None:
-        import sqlalchemy as sql  # noqa: PLC0415 - see SQLAlchemyStore
+        import sqlalchemy as sql  # see SQLAlchemyStore
 
         self.metadata: sqlalchemy.MetaData = sql.MetaData()
         # Times are in seconds since the epoch, by the database's clock. "since" is when a claim was made or renewed,
@@ -364,7 +364,7 @@ def _now(dialect: str) -> sqlalchemy.ColumnElement[float]:
     Read for each row, not at the statement's beginning: a statement may wait for another one's lock, and would then
     take that one's claim for one from the future.
     """
-    import sqlalchemy as sql  # noqa: PLC0415 - see SQLAlchemyStore
+    import sqlalchemy as sql  # see SQLAlchemyStore
 
     expressions = {
         "postgresql": "extract(epoch from clock_timestamp())::double precision",
@@ -379,8 +379,8 @@ def _now(dialect: str) -> sqlalchemy.ColumnElement[float]:
 
 def _insert_ignoring(dialect: str, table: sqlalchemy.Table) -> Any:
     """Return an insertion that does nothing if the key exists."""
-    import sqlalchemy as sql  # noqa: PLC0415 - see SQLAlchemyStore
-    from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415
+    import sqlalchemy as sql  # see SQLAlchemyStore
+    from sqlalchemy.dialects import postgresql, sqlite
 
     if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
@@ -390,9 +390,9 @@ def _insert_ignoring(dialect: str, table: sqlalchemy.Table) -> Any:
 
 
 def _engine_of(url: str | sqlalchemy.URL) -> sqlalchemy.Engine | sqlalchemy.ext.asyncio.AsyncEngine:
-    import sqlalchemy  # noqa: PLC0415 - see SQLAlchemyStore
-    import sqlalchemy.exc  # noqa: PLC0415
-    import sqlalchemy.ext.asyncio  # noqa: PLC0415
+    import sqlalchemy  # see SQLAlchemyStore
+    import sqlalchemy.exc
+    import sqlalchemy.ext.asyncio
 
     try:
         parsed = sqlalchemy.make_url(url)
@@ -407,7 +407,7 @@ def _engine_of(url: str | sqlalchemy.URL) -> sqlalchemy.Engine | sqlalchemy.ext.
 
 
 def _database_error() -> type[Exception]:
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - needed only once a step has failed
+    from sqlalchemy.exc import DBAPIError  # needed only once a step has failed
 
     return DBAPIError
 

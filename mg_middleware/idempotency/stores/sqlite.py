@@ -100,7 +100,7 @@ class SQLiteStore:
         self.lease: float = seconds("lease", lease)
         self.max_lease: float = seconds("max_lease", max_lease)
         # Absolute, so that the process may change its directory. Path.resolve would follow a symbolic link.
-        path = os.path.abspath(name)  # noqa: PTH100
+        path = os.path.abspath(name)
         self.place: Hashable = "SQLite", path
         try:
             self._file = SQLiteFile(path, _SCHEMA)
