@@ -30,6 +30,7 @@ from mg_middleware import (
     MemoryStore,
     Outcome,
     RedisStore,
+    SQLAlchemyStore,
     SQLiteStore,
     UnknownEvent,
     Verdict,
@@ -40,7 +41,7 @@ from mg_middleware import (
 )
 from mg_middleware.django import meetgeek_webhook
 from mg_middleware.fastapi import VerifiedDelivery, responses
-from mg_middleware.testing import make_delivery, verified_environ, verified_scope
+from mg_middleware.testing import check_store, make_delivery, verified_environ, verified_scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -161,7 +162,11 @@ MeetGeekWSGIMiddleware(
     idempotency_store=SQLiteStore(Path("meetings.sqlite")),
     on_verdict=[Verdict(Outcome.ACCEPTED, None, None, 0, "POST", "/")].append,
 )
-MeetGeekASGIMiddleware(asgi_app, idempotency_store=RedisStore("redis://localhost"))
+MeetGeekASGIMiddleware(asgi_app, idempotency_store=RedisStore("redis://localhost", lease=5, max_lease=60))
+MeetGeekASGIMiddleware(
+    asgi_app, idempotency_store=SQLAlchemyStore("sqlite:///own.sqlite3", table="meetings"), idempotency_wait=0
+)
+check_store(MemoryStore)
 
 # What a strict checker has to refuse.
 MeetGeekASGIMiddleware("app")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
