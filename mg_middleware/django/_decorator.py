@@ -27,7 +27,7 @@ from mg_middleware.delivery import delivery_of
 from mg_middleware.django._guard import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Callable, Hashable
 
     from django.http import HttpRequest
 
@@ -69,7 +69,7 @@ def meetgeek_webhook(
     idempotency_wait: float = DEFAULT_IDEMPOTENCY_WAIT,
     on_verdict: Callable[[Verdict], object] | None = None,
     explain: bool = False,
-) -> Callable[..., HttpResponse | Awaitable[HttpResponse]]: ...
+) -> Callable[..., Any]: ...
 @forgets_arguments
 def meetgeek_webhook(
     view: Callable[..., Any] | None = None,
