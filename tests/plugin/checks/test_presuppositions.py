@@ -141,3 +141,11 @@ def test_a_check_of_level_should_only_warns_unless_strict(context):
     context.strict = True
     assert run_check(found, context).outcome == "failed"
     assert run_check(found, context).group == "a"
+
+
+def test_where_requests_cannot_be_sent_at_once_they_are_not(context):
+    context.one_thread = "one at a time"
+    result = run_check(CHECKS["rep.concurrent"], context)
+    assert (result.outcome, result.reason) == ("skipped", "one at a time")
+    context.receiver.app.__self__.handler = context.spy
+    assert run_check(CHECKS["rep.idempotent"], context).outcome == "passed"

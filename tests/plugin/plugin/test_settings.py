@@ -370,3 +370,12 @@ def test_the_host_is_sent(setting, pytester, run):
         """
     )
     run("--meetgeek-app=host_shop:app", setting, "-kraw").assert_outcomes(passed=5, skipped=1, deselected=TOTAL - 6)
+
+
+def test_a_suite_on_another_drive_is_named_by_its_whole_path(run, monkeypatch):
+    def on_another_drive(path, start):
+        raise ValueError(f"{path} is on another drive than {start}")
+
+    monkeypatch.setattr("pytest_meetgeek.plugin.conformance.os.path.relpath", on_another_drive)
+    result = run("--meetgeek-app=plugin_shop:app", "--collect-only", "-q", "-k", "sig.zeros")
+    result.stdout.fnmatch_lines(["/*/pytest_meetgeek/suite.py::test_receiver?sig.zeros?"])
