@@ -78,7 +78,7 @@ class OncePerMeeting:
         if key is None:
             return None
         outer = outer_claim(key, self)
-        if is_held_at(outer, self._place):
+        if outer is not None and is_held_at(outer, self._place):
             return None
         claim = await self._calls.claim(key) if self._instant is None else self._instant.claim(key)
         if isinstance(claim, InProgress):

@@ -69,7 +69,7 @@ class OncePerMeeting:
         if key is None:
             return None
         outer = outer_claim(key, self)
-        if is_held_at(outer, self._place):
+        if outer is not None and is_held_at(outer, self._place):
             return None
         claim = self._calls.claim(key)
         if isinstance(claim, InProgress):

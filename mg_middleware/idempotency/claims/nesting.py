@@ -39,10 +39,11 @@ def outer_claim(key: str, guard: object) -> HeldClaim | None:
     return claim
 
 
-def is_held_at(claim: HeldClaim | None, place: Hashable) -> bool:
+def is_held_at(claim: HeldClaim, place: Hashable) -> bool:
     """Return whether the delivery's claim, or one further out, is kept at a place."""
-    while claim is not None:
-        if claim.place == place:
+    layer: HeldClaim | None = claim
+    while layer is not None:
+        if layer.place == place:
             return True
-        claim = claim.outer
+        layer = layer.outer
     return False
