@@ -1,8 +1,8 @@
 """A small fake of MeetGeek's API, for the guide "Fetch the meeting".
 
-Documented on docs.meetgeek.ai (pages "Authorization", "Get meeting", "Get transcript"): the Bearer key, the paths,
-`limit` and `cursor`, `pagination.next_cursor`, the fields of a meeting and of a sentence, and the statuses 401, 404,
-410 and 429.
+Documented on docs.meetgeek.ai ("Get meeting"): the hosts, the Bearer key and the path of a meeting. In MeetGeek's own
+MCP server: the path of the transcript, `limit` and `cursor`. In a third party's copy of MeetGeek's reference: the
+fields of a meeting and of a sentence, `pagination.next_cursor`, and the statuses 401, 404, 410 and 429.
 
 Observed in public code: a key begins with its region; the default user agent of Python's urllib gets 403; a page has at
 most 500 sentences.
