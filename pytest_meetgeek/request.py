@@ -254,17 +254,19 @@ class WebhookRequest:
         names = {name.lower() for name, _ in self.headers}
         if "content-type" not in names:
             words += ["-H", "Content-Type:"]
+        header = SIGNATURE_HEADER
         for name, value in self.headers:
-            if (self.confidential or signer) and name == SIGNATURE_HEADER:
+            if (self.confidential or signer) and name.lower() == SIGNATURE_HEADER.lower():
+                header = name
                 continue
             # curl takes 'Name:' as "leave it out" and 'Name;' as an empty value.
             words += ["-H", f"{name}: {value}" if value.strip() else f"{name};"]
         line = shlex.join(words)
         before, data, piped, remark = self._curl_body()
         if signer:
-            line += f' -H "{SIGNATURE_HEADER}: $({piped} {signer})"'
+            line += f' -H "{header}: $({piped} {signer})"'
         elif self.confidential:
-            line += f' -H "{SIGNATURE_HEADER}: $MEETGEEK_SECRET"'
+            line += f' -H "{header}: $MEETGEEK_SECRET"'
         return f"{before}{line} --data-binary {data} {shlex.quote(url)}{remark}"
 
     def _curl_body(self) -> tuple[str, str, str, str]:

@@ -11,7 +11,7 @@ def findings(app, interface="auto", handlers=None, path="/"):
     """Run the suite as the plugin does: one life of the app, a spy for each check, one memory."""
     memory = Memory()
     found = {}
-    with Receiver(app, path=path, interface=interface, timeout=0.5) as receiver:
+    with Receiver(app, path=path, interface=interface, timeout=10 if isinstance(app, str) else 0.5) as receiver:
         for check in CHECKS.values():
             spy = Spy()
             if handlers is not None:

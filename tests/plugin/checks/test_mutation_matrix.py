@@ -123,9 +123,11 @@ def serve():
 
 @pytest.mark.parametrize(("server", "outcome"), [(CaseSensitive, "failed"), (Folded, "passed")])
 def test_a_header_looked_up_by_one_spelling_is_caught(server, outcome, serve):
-    result = run_check(CHECKS["hdr.case"], CheckContext(MeetGeek(SECRET), Receiver(serve(server))))
+    context = CheckContext(MeetGeek(SECRET), Receiver(serve(server)), secret_variable="SHOP_SECRET")
+    result = run_check(CHECKS["hdr.case"], context)
     assert result.outcome == outcome
-    assert ("again:    curl" in result.text) == (outcome == "failed")
+    assert ('-H "x-mg-signature: $(printf' in result.text) == (outcome == "failed")
+    assert not [word for word in result.text.split() if len(word.strip("'\"")) == 64]
 
 
 @pytest.mark.parametrize(("server", "caught_by"), [(HangsUp, {"rej.status"}), (Folded, set())])
