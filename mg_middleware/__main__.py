@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib.util import find_spec
 
 _INTERRUPTED = 130  # what shells show for SIGINT
 _TERMINATED = 143  # and for SIGTERM
+_STANDARD_ERROR = 2
 _EXTRA = ("a2wsgi", "click", "rich", "starlette", "uvicorn")
 
 
@@ -25,6 +27,7 @@ def main() -> int:
         sys.stderr.write("mg-middleware: the command line needs an extra: pip install 'mg-middleware[cli]'\n")
         return 2
     signal.signal(signal.SIGTERM, _terminate)
+    _occupy_standard_streams()
     try:
         from mg_middleware.cli import main as run  # it imports the extra
 
@@ -33,6 +36,13 @@ def main() -> int:
         return _TERMINATED
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _occupy_standard_streams() -> None:
+    # The next socket would get the number of one that is closed, and uvloop aborts a process whose sockets have it.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(descriptor)
 
 
 def _terminate(_signal: int, _frame: object) -> None:
