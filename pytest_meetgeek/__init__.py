@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_meetgeek.checks.catalogue import CHECKS
     from pytest_meetgeek.checks.check import Check
+    from pytest_meetgeek.checks.result import CheckResult
+    from pytest_meetgeek.checks.run import run_checks
     from pytest_meetgeek.forgeries import FORGERIES, Forgery
     from pytest_meetgeek.meetgeek import DeliveryRecord, MeetGeek
     from pytest_meetgeek.receiver import Receiver
@@ -16,6 +18,7 @@ __all__ = [
     "CHECKS",
     "FORGERIES",
     "Check",
+    "CheckResult",
     "DeliveryRecord",
     "Forgery",
     "MeetGeek",
@@ -23,6 +26,7 @@ __all__ = [
     "Response",
     "Spy",
     "WebhookRequest",
+    "run_checks",
 ]
 
 # pytest imports this package in every run of everyone who installed it: nothing is loaded unasked (PEP 562).
@@ -30,6 +34,7 @@ _HOMES = {
     "CHECKS": "checks.catalogue",
     "FORGERIES": "forgeries",
     "Check": "checks.check",
+    "CheckResult": "checks.result",
     "DeliveryRecord": "meetgeek",
     "MeetGeek": "meetgeek",
     "Receiver": "receiver",
@@ -37,6 +42,7 @@ _HOMES = {
     "Spy": "spy",
     "Forgery": "forgeries",
     "WebhookRequest": "request",
+    "run_checks": "checks.run",
 }
 
 

@@ -61,7 +61,7 @@ class CheckSkipped(Exception):  # noqa: N818  # no error either: the check does 
 class CheckResult:
     """The result of one check.
 
-    Not for building by hand: `run_check` and the plugin's reports make them.
+    Not for building by hand: `run_checks` and the plugin's reports make them.
 
     Args:
         id: The id of the check, such as "ack.status".

@@ -9,6 +9,7 @@ from pytest_meetgeek import (
     CHECKS,
     FORGERIES,
     Check,
+    CheckResult,
     DeliveryRecord,
     Forgery,
     MeetGeek,
@@ -16,6 +17,7 @@ from pytest_meetgeek import (
     Response,
     Spy,
     WebhookRequest,
+    run_checks,
 )
 
 
@@ -73,3 +75,10 @@ def test_the_tables() -> None:
     assert_type(FORGERIES["missing"].why, str)
     assert_type(CHECKS["ack.status"], Check)
     assert_type(CHECKS["ack.status"].since, str)
+
+
+def test_without_pytest() -> None:
+    results = run_checks(wsgi_app, "secret", path="/hook", handler=Spy(), only=["ack.status"], at_once=False)
+    assert_type(results, list[CheckResult])
+    assert_type(results[0].reason, str)
+    run_checks("http://127.0.0.1:8000/hook", b"secret", count="wc -l done", break_="touch broken", heal="rm broken")

@@ -1,0 +1,119 @@
+"""The suite without pytest: `run_checks`."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import plugin_shop
+import pytest
+from plugin_receivers import SECRET, Right
+
+from pytest_meetgeek import CHECKS, CheckResult, Spy, run_checks
+from pytest_meetgeek.targets import TargetError
+
+SHOP = "meetgeek-test-secret"
+FOLDER = Path(__file__).parents[1]
+
+
+def by_outcome(results, *outcomes):
+    return {result.id for result in results if result.outcome in outcomes}
+
+
+def test_a_right_receiver_passes_all():
+    receiver = Right()
+    receiver.handler = spy = Spy()
+    results = run_checks(receiver.asgi, SECRET, handler=spy, strict=True)
+    assert [result.id for result in results] == list(CHECKS)
+    assert all(isinstance(result, CheckResult) for result in results)
+    assert by_outcome(results, "failed", "warned") == set()
+    assert "rep.idempotent" in by_outcome(results, "passed")
+    assert not any(result.unproven for result in results)
+
+
+def test_a_finding_says_what_was_sent_required_and_received():
+    finding = next(result for result in run_checks("plugin_shop:key_error", SHOP) if result.outcome == "failed")
+    assert (finding.id, finding.level, finding.required) == ("ack.failed", "MUST", "HTTP 200")
+    assert finding.sent.startswith("POST / failed, 35 bytes")
+    assert finding.received.startswith("HTTP 500")
+    assert finding.text.startswith("[ack.failed] a signed 'File analyzed failed'")
+
+
+def test_a_should_warns_unless_strict():
+    arguments = {"handler": "plugin_shop:process", "only": {"rep.idempotent"}}
+    for strict, outcome in ((False, "warned"), (True, "failed")):
+        (result,) = run_checks("plugin_shop:forgetful", SHOP, strict=strict, **arguments)
+        assert result.outcome == outcome
+
+
+def test_the_handler_is_put_back():
+    process = plugin_shop.process
+    (result,) = run_checks("plugin_shop:app", SHOP, handler="plugin_shop:process", only="rep.processed", seed="again")
+    assert result.outcome == "passed"
+    assert plugin_shop.process is process
+
+
+def test_requests_are_sent_one_at_a_time_if_you_ask():
+    (result,) = run_checks(Right().wsgi, SECRET, only=["rep.concurrent"], at_once=False)
+    assert (result.outcome, result.reason) == ("skipped", "one request at a time: at_once is false")
+
+
+def test_an_app_by_name_is_started_without_its_secret(tmp_path, monkeypatch):
+    tmp_path.joinpath("plugin_run_app.py").write_text(
+        "import os\nfrom plugin_receivers import Right\n"
+        "class Shop(Right):\n    secret = (os.environ.get('SHOP_SECRET', '').strip() or 'a fallback').encode()\n"
+        "app = Shop().asgi\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("SHOP_SECRET", SECRET.decode())
+    only = ["cfg.unset-secret", "cfg.padded-secret"]
+    results = run_checks("plugin_run_app:app", SECRET, secret_env="SHOP_SECRET", only=only)
+    assert [(result.id, result.outcome) for result in results] == [(name, "passed") for name in only]
+    assert by_outcome(run_checks(Right().asgi, SECRET, secret_env="SHOP_SECRET", only=only), "skipped") == {*only}
+
+
+def test_a_command_counts_at_a_url_only():
+    (result,) = run_checks("http://127.0.0.1:1/", SECRET, count="echo 1", only=["ack.status"])
+    assert result.outcome == "failed"
+    (result,) = run_checks(Right().asgi, SECRET, count="no-such-command", only=["ack.status"])
+    assert result.outcome == "passed"
+    with pytest.raises(RuntimeError, match="printed no number"):
+        run_checks("http://127.0.0.1:1/", SECRET, count="echo none", only=["rep.processed"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"only": ["ack.stats"]}, ValueError, "unknown check 'ack.stats': did you mean 'ack.status'"),
+        ({"break_": "touch broken", "count": "wc -l done"}, ValueError, "break_ and heal need each other, and count"),
+        ({"heal": "rm broken"}, ValueError, "break_ and heal need each other, and count"),
+        ({"app_or_url": "plugin_shop:ap"}, TargetError, "has no 'ap': did you mean 'app'"),
+        ({"app_or_url": 5}, TypeError, "not an ASGI app, a WSGI app or a URL: int"),
+        ({"app_or_url": "https://meetgeek.example/hook"}, ValueError, "meetgeek.example is not a loopback address"),
+        ({"handler": "plugin_shop:proces"}, TargetError, "has no 'proces': did you mean 'process'"),
+        ({"handler": "plugin_shop:number"}, TypeError, "is not a function: int"),
+        ({"interface": "cgi"}, ValueError, "interface is one of"),
+        ({"app_or_url": "plugin_shop:broken_start"}, RuntimeError, "no database"),
+    ],
+)
+def test_a_mistake_is_raised(arguments, error, message):
+    with pytest.raises(error, match=message):
+        run_checks(**{"app_or_url": "plugin_shop:app", "secret": SHOP, **arguments})
+
+
+def test_it_does_not_block_an_event_loop():
+    async def call():
+        run_checks(Right().wsgi, SECRET, only=["ack.status"])
+
+    with pytest.raises(RuntimeError, match="blocks the event loop"):
+        asyncio.run(call())
+
+
+def test_it_works_without_pytest():
+    script = (
+        "import sys; sys.modules['pytest'] = None; from pytest_meetgeek import run_checks; import plugin_shop;"
+        "print(run_checks('plugin_shop:app', 'meetgeek-test-secret', only=['ack.status'])[0].outcome)"
+    )
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=FOLDER)
+    assert done.stdout == "passed\n"
