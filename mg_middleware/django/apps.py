@@ -27,7 +27,6 @@ class MeetGeekConfig(AppConfig):
 
     name = "mg_middleware.django"
     label = "mg_middleware"
-    verbose_name = "MeetGeek webhooks"
 
     def ready(self) -> None:
         """Register the check."""
