@@ -1,8 +1,8 @@
-"""Protects the receivers of MeetGeek webhooks.
+"""Middleware that lets only genuine MeetGeek webhooks reach an ASGI or WSGI application.
 
 The names below are public. Each is imported when you first use it (PEP 562), so that importing the ASGI class loads
-nothing else. The word PYTEST_DONT_REWRITE tells pytest, which rewrites every package of a
-distribution that has a plugin, to leave this one alone.
+nothing else. pytest rewrites the assertions in every package of a distribution that has a plugin. The word
+PYTEST_DONT_REWRITE exempts this one.
 """
 
 from __future__ import annotations

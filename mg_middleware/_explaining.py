@@ -83,7 +83,7 @@ class Explainer:
             task = self._tasks.get()
             try:
                 _log(task)
-            except Exception as error:  # nobody is there to catch it; without a traceback, which holds secrets
+            except Exception as error:  # nothing catches it further out; no traceback, since that would hold secrets
                 logger().error("a refusal can't be explained: %s", type(error).__name__)
             del task  # not kept while there is nothing to do
 

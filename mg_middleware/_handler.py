@@ -98,6 +98,6 @@ def wsgi_receiver(handler: Callable[[Delivery], Any]) -> WSGIApplication:
 
 
 def close_awaitable(awaitable: Any) -> None:
-    """Close a coroutine that nobody can await: left alone, it would warn later, out of place."""
+    """Close a coroutine that can't be awaited here. Otherwise Python warns later, somewhere else."""
     if hasattr(awaitable, "close"):
         awaitable.close()

@@ -47,7 +47,7 @@ class Key:
 
     Attributes:
         begin: starts the HMAC of one body.
-        fingerprint: 32 hexadecimal digits that tell this key from others. They are half of an HMAC of a fixed text, so
+        fingerprint: 32 hexadecimal digits that identify this key. They are half of an HMAC of a fixed text, so
             that they reveal no secret and are the signature of no body.
         key_id: the name.
         reveal: returns the secret, for explaining a mismatch and for renaming the key.
@@ -167,7 +167,7 @@ def _keys_of(secret: Any) -> tuple[Key, ...]:
 
 
 def _warn_of_equal_names(keys: tuple[Key, ...]) -> None:
-    """Warn if two names stand for one HMAC key: the first name would get the deliveries of both."""
+    """Warn if two names have the same HMAC key: the first name would get the deliveries of both."""
     first_name: dict[str, str] = {}
     for key in keys:
         if key.key_id is not None and first_name.setdefault(key.fingerprint, key.key_id) != key.key_id:

@@ -41,7 +41,7 @@ def bounds_of(length: int | None, limit: float, *, chunked: bool, terminated: bo
 def read_body(stream: InputStream, verification: Verification, end: float) -> Refusal | None:
     """Feed the body to the verification, until it ends or is refused.
 
-    `read(size)` is the only call that every server's stream has: without a size it may wait for ever.
+    `read(size)` is the only call that every server's stream has: without a size it may wait forever.
 
     Args:
         stream: the server's.

@@ -25,7 +25,7 @@ class Cause(NamedTuple):
 
     Attributes:
         name: a stable name.
-        clause: what makes the signature fit, to follow the word "if"; "{secret}" stands for the secret's description.
+        clause: what makes the signature fit, to follow the word "if". "{secret}" is replaced by a description of it.
         remedy: what to do, as sentences.
     """
 
@@ -35,7 +35,7 @@ class Cause(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One digest that a received signature may stand for, and what was wrong with its spelling."""
+    """One digest that a received signature may mean, and what was wrong with its spelling."""
 
     digest: bytes
     causes: tuple[Cause, ...]
@@ -78,7 +78,7 @@ def secret_variants(secret: bytes) -> Iterator[tuple[Cause, bytes]]:
 
 
 def _secret_ends(secret: bytes, text: str | None) -> Iterator[tuple[Cause, bytes]]:
-    """What stands around the secret, or is missing there."""
+    """Extra or missing characters around the secret."""
     for end in (b"\r\n", b"\n", b"\r"):
         if secret.endswith(end):
             yield (
@@ -165,7 +165,7 @@ def _secret_ends(secret: bytes, text: str | None) -> Iterator[tuple[Cause, bytes
 
 
 def _secret_prefixes(text: str) -> Iterator[tuple[Cause, bytes]]:
-    """What a secret was copied together with: the name of its variable, or a prefix that tells what it is."""
+    """What a secret was copied together with: the name of its variable, or a prefix that names its type."""
     assignment = re.fullmatch(r"(?:(?:export|set)\s+)?\w{1,100}\s*[=:]\s*(\S.*)", text, re.DOTALL)
     if assignment:
         value = assignment[1]
@@ -175,7 +175,7 @@ def _secret_prefixes(text: str) -> Iterator[tuple[Cause, bytes]]:
             Cause(
                 "secret_prefix",
                 "the variable's name is removed from {secret}",
-                "Configure what stands behind the equals sign, without the name of the variable.",
+                "Configure only the part after the equals sign, without the name of the variable.",
             ),
             _bytes(value),
         )
@@ -319,7 +319,7 @@ def body_variants(body: bytes) -> Iterator[tuple[Cause, bytes]]:
     # Last, since they are rare and take longest.
     yield from _inflated(body)
     if not body:
-        # The other documented event holds an id, which nobody can guess.
+        # The other documented event holds an id, which can't be guessed.
         for failed in (b'{"message": "File analyzed failed"}', b'{"message":"File analyzed failed"}'):
             cause = Cause(
                 "body_lost",
@@ -455,7 +455,7 @@ def _inflated(body: bytes) -> Iterator[tuple[Cause, bytes]]:
         deflater = zlib.compressobj(level, wbits=zlib.MAX_WBITS | 16)
         written = deflater.compress(body) + deflater.flush()
         yield cause, written
-        for system in (b"\xff", b"\x00"):  # the header's last byte, which tells the operating system
+        for system in (b"\xff", b"\x00"):  # the header's last byte, which names the operating system
             for speed in (written[8:9], b"\x00"):
                 yield cause, written[:8] + speed + system + written[10:]
     yield cause, zlib.compress(body)
@@ -574,7 +574,9 @@ _PREFIXED = Cause("signature_prefix", "its prefix is removed", f"MeetGeek's sign
 _BASE64 = Cause("signature_base64", "it is decoded from base64", f"The sender writes base64. {_SEND_AS_IS}")
 _QUOTED = Cause("signature_quotes", "the quotes around it are removed", f"The sender adds quotes. {_SEND_AS_IS}")
 _SPACED = Cause(
-    "signature_white_space", "what stands between its digits is removed", f"The sender breaks it up. {_SEND_AS_IS}"
+    "signature_white_space",
+    "the other characters between its digits are removed",
+    f"The sender breaks it up. {_SEND_AS_IS}",
 )
 _LISTED = Cause(
     "signature_list", "one value of its list is taken", f"The header field holds several values. {_SEND_AS_IS}"
@@ -605,7 +607,7 @@ def readings_of(signature: object) -> list[Reading]:
         signature: what was received, of any type.
 
     Returns:
-        At most four digests, the likeliest first; none where it is no digest at all.
+        At most four digests, the likeliest first; none if it isn't a digest at all.
     """
     text = _received_text(signature)
     if len(text) > _LONGEST_SIGNATURE:
@@ -639,7 +641,7 @@ def _reading(text: str, causes: tuple[Cause, ...]) -> Reading | None:
         causes, text = (*causes, _SPACED), stripped
     if "%" in text:
         causes, text = (*causes, _ESCAPED), unquote_to_bytes(text).decode("utf-8", "replace")
-    for _ in range(2):  # a prefix may stand before the quotes, or within
+    for _ in range(2):  # a prefix may come before the quotes, or inside them
         wrapped = _WRAPPERS.fullmatch(text)
         if wrapped:
             causes, text = (*causes, _QUOTED), next(group for group in wrapped.groups() if group is not None).strip()

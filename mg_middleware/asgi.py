@@ -100,8 +100,8 @@ class MeetGeekASGIMiddleware:
             secret: the shared secret (`str` is encoded as UTF-8, `bytes` is used as given), an object with
                 `get_secret_value()`, or a `Webhook`; a sequence of these, of which any may match; a mapping from names
                 to either, whose matching name becomes `Delivery.key_id`; or a callable, plain or async, that takes the
-                ASGI scope and returns one of these, or `None` if it knows nobody. `None` reads the environment variable
-                `MEETGEEK_WEBHOOK_SECRET`, else the file named by `MEETGEEK_WEBHOOK_SECRET_FILE`.
+                ASGI scope and returns one of these, or `None` for an unknown sender. `None` reads the environment
+                variable `MEETGEEK_WEBHOOK_SECRET`, else the file named by `MEETGEEK_WEBHOOK_SECRET_FILE`.
             paths: the path, or paths, to guard with everything below; `None` guards every request.
             max_body_size: the largest body in bytes; `None` means no limit.
             acknowledge: turn every 2xx response of the application into the acknowledgement that MeetGeek expects:
@@ -252,7 +252,7 @@ class MeetGeekASGIMiddleware:
         await send({"type": "websocket.close", "code": 1008, "reason": ""})
 
     async def _choose_keys(self, scope: Scope) -> tuple[Key, ...] | None:
-        """Prepare the keys for the secret that the callable returns; `None` if it knows nobody."""
+        """Prepare the keys for the secret that the callable returns; `None` for an unknown sender."""
         try:
             secret = self._secret_of(scope)
             if hasattr(secret, "__await__"):
@@ -285,12 +285,12 @@ class MeetGeekASGIMiddleware:
                 result = self._on_verdict(verdict)
                 if hasattr(result, "__await__"):
                     await result
-            except Exception as error:  # whatever it is, the decision stands
+            except Exception as error:  # whatever it is, the decision doesn't change
                 log_callback_failure("on_verdict", error)
 
 
 class _ClientLeftError(Exception):
-    """The client left before the body was whole: nobody would get a response."""
+    """The client left before the body was complete, so a response would reach no one."""
 
 
 def _is_guarded(scope: Scope, paths: GuardedPaths) -> bool:
@@ -306,20 +306,20 @@ def _read_fields(scope: Scope) -> tuple[Scope, list[bytes], bytes | None, bool]:
     """Read the header fields that matter.
 
     Returns:
-        The scope, with its header and client in lists if they could be read but once; the signatures; the declared
+        The scope, with its header and client in lists if they could only be read once; the signatures; the declared
         length; and whether the body's framing says where it ends.
     """
     if type(scope["headers"]) not in _SEQUENCES or type(scope.get("client")) not in _CLIENTS:
         scope = _with_lists(scope)
     try:
         return scope, *_find_fields(scope["headers"])
-    except TypeError:  # a name and value that have no index, and can be read but once
+    except TypeError:  # a name and value that have no index, and can only be read once
         scope = _with_lists(scope)
         return scope, *_find_fields(scope["headers"])
 
 
 def _with_lists(scope: Scope) -> Scope:
-    """Copy a scope whose header fields or client can be read but once, as in Falcon's test client."""
+    """Copy a scope whose header fields or client can only be read once, as in Falcon's test client."""
     scope = scope.copy()
     scope["headers"] = [tuple(field) for field in scope["headers"]]
     scope["client"] = tuple(scope.get("client") or ()) or None

@@ -23,12 +23,12 @@ RUNNING: ContextVar[list[Delivery]] = ContextVar("meetgeek_delivery")
 
 # Where a request object keeps the ASGI scope or the WSGI environ: Quart, Litestar, Django and Falcon on ASGI
 # have `scope`; Flask, Django on WSGI, Bottle and Pyramid `environ`; Falcon on WSGI `env`. The requests of Starlette and
-# FastAPI are mappings over their scope. Django REST framework's hand on the attributes of Django's.
+# FastAPI are mappings over their scope. Those of Django REST framework pass on the attributes of Django's.
 _REQUEST_ATTRIBUTES = ("scope", "environ", "env")
 
 
 class Delivery:
-    """One verified delivery of MeetGeek, as the wrapped application gets it.
+    """A verified delivery from MeetGeek.
 
     Not to be created by applications: `delivery_of` returns the one that the middleware verified, and
     `mg_middleware.testing.make_delivery` creates one for a unit test. It is read-only, and its `repr` shows neither the
@@ -52,7 +52,7 @@ class Delivery:
 
     @property
     def body(self) -> bytes:
-        """The exact raw bytes that were verified. They are joined when first asked for."""
+        """The exact raw bytes that were verified. They are joined when you first read it."""
         if len(self._chunks) != 1:
             self._chunks = [b"".join(self._chunks)]
         return self._chunks[0]
@@ -69,7 +69,7 @@ class Delivery:
 
     @property
     def event(self) -> Event:
-        """What MeetGeek reports, parsed when first asked for. It never raises (see `UnknownEvent`)."""
+        """The event that MeetGeek reports, parsed when you first read it. It never raises (see `UnknownEvent`)."""
         if self._event is None:
             self._event = _event_parser()(self.body)
         return self._event

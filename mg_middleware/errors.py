@@ -11,7 +11,7 @@ __all__ = ["ConfigurationError", "VerificationError"]
 
 
 class ConfigurationError(ValueError):
-    """The guard cannot be built as asked: a missing or empty secret, or an option out of its range.
+    """The configuration is wrong: a secret is missing or empty, or an option is out of its range.
 
     Not for bad requests: these get a response. An argument of the wrong type raises `TypeError`. The message names the
     option, never the secret.

@@ -1,4 +1,4 @@
-"""What MeetGeek says in a webhook, typed."""
+"""The events that MeetGeek's webhooks report, typed."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ class UnknownEvent:
     """A verified body that is neither of the two documented events.
 
     Attributes:
-        payload: the decoded JSON, whatever its type, or `None` where the body is not JSON.
+        payload: the decoded JSON, whatever its type, or `None` if the body is not JSON.
     """
 
     payload: Any = field(default=None, hash=False, repr=False, kw_only=True)
 
 
 def parse_event(body: bytes) -> Event:
-    """Tell which event a body is.
+    """Parse a body into the event that it reports.
 
-    Not for a body that was not verified.
+    Only for the body of a verified request.
 
     Args:
         body: the raw bytes of a verified request.
 
     Returns:
-        The event; `UnknownEvent` for all that is not documented, undecodable and hostile JSON included.
+        The event; `UnknownEvent` for anything that is not documented, undecodable and hostile JSON included.
     """
     try:
         payload = _decoded(body)

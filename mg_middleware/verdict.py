@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
     Attributes:
         outcome: the decision and its reason.
         status: the HTTP status of the guard's response; `None` if the guard sends none, because the application
-            responds (accepted), or because nobody would get it (the client left, or the server failed).
+            responds (accepted), or because it would reach no one (the client left, or the server failed).
         key_id: the name of the secret that matched, if it has one.
         body_size: how many bytes of the body were read.
         method: the request's method, as received.

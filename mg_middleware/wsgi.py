@@ -92,7 +92,7 @@ class MeetGeekWSGIMiddleware:
             secret: the shared secret (`str` is encoded as UTF-8, `bytes` is used as given), an object with
                 `get_secret_value()`, or a `Webhook`; a sequence of these, of which any may match; a mapping from names
                 to either, whose matching name becomes `Delivery.key_id`; or a callable that takes the WSGI environ and
-                returns one of these, or `None` if it knows nobody. `None` reads the environment variable
+                returns one of these, or `None` for an unknown sender. `None` reads the environment variable
                 `MEETGEEK_WEBHOOK_SECRET`, else the file named by `MEETGEEK_WEBHOOK_SECRET_FILE`.
             paths: the path, or paths, to guard with everything below; `None` guards every request.
             max_body_size: the largest body in bytes; `None` means no limit.
@@ -243,7 +243,7 @@ class MeetGeekWSGIMiddleware:
         return [refusal.body]
 
     def _choose_keys(self, environ: WSGIEnvironment) -> tuple[Key, ...] | None:
-        """Prepare the keys for the secret that the callable returns; `None` if it knows nobody."""
+        """Prepare the keys for the secret that the callable returns; `None` for an unknown sender."""
         try:
             secret = self._secret_of(environ)
             if hasattr(secret, "__await__"):
@@ -276,7 +276,7 @@ class MeetGeekWSGIMiddleware:
                 if hasattr(result, "__await__"):
                     close_awaitable(result)
                     raise TypeError("on_verdict returned an awaitable, which MeetGeekWSGIMiddleware can't await")
-            except Exception as error:  # whatever it is, the decision stands
+            except Exception as error:  # whatever it is, the decision doesn't change
                 log_callback_failure("on_verdict", error)
 
 

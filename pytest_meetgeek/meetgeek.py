@@ -36,7 +36,7 @@ Between = Callable[[Response], object]
 
 @dataclass
 class DeliveryRecord:
-    """What became of one delivery.
+    """The result of one delivery.
 
     Args:
         request: What was sent, each time the same.
@@ -51,7 +51,7 @@ class DeliveryRecord:
     confidential: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
     def explain(self) -> str:
-        """Tell the story of the delivery, a few lines for each POST."""
+        """Describe the delivery, with a few lines for each POST."""
         lines = [f"sent: {self.request.describe('')}"]
         for number, attempt in enumerate(self.attempts, start=1):
             lines.append(f"POST {number}: {attempt.describe(self.confidential)}")
@@ -70,7 +70,7 @@ class MeetGeek:
 
     Args:
         secret: The secret it shares with the receiver; `str` is encoded as UTF-8. It shows in no repr and no message.
-        seed: Meeting ids follow from it, so that every run makes the same ones.
+        seed: Meeting ids are made from it, so that every run makes the same ones.
 
     Raises:
         TypeError: The secret is neither `str` nor `bytes`.
@@ -88,11 +88,11 @@ class MeetGeek:
 
     @property
     def seed(self) -> str:
-        """What its meeting ids follow from."""
+        """What its meeting ids are made from."""
         return self._seed
 
     def derive(self, name: str) -> MeetGeek:
-        """Make another MeetGeek with the same secret, whose meetings are others.
+        """Make another MeetGeek with the same secret and other meeting ids.
 
         Args:
             name: What distinguishes it from this one.
@@ -100,7 +100,7 @@ class MeetGeek:
         return MeetGeek(self._key, seed=f"{self._seed}:{name}")
 
     def new_meeting_id(self) -> str:
-        """Make the next meeting id: a UUID that follows from the seed."""
+        """Make the next meeting id: a UUID that is derived from the seed."""
         self._made += 1
         return str(uuid.uuid5(_NAMESPACE, f"{self._seed}:{self._made}"))
 

@@ -38,7 +38,7 @@ def _accepts(app: Callable[..., object], arguments: int) -> bool:
 
 
 def find_interface(app: object) -> Literal["asgi", "wsgi"]:
-    """Tell ASGI from WSGI: by a coroutine function, else by the number of arguments (3 and 2).
+    """Detect whether an app is ASGI or WSGI: by a coroutine function, else by the number of arguments (3 or 2).
 
     Args:
         app: The app.
@@ -81,7 +81,7 @@ class Receiver:
 
     Raises:
         TypeError: The app is none of these.
-        ValueError: The URL is no URL, or not on loopback and not allowed; or there is no such interface.
+        ValueError: The URL is not valid, or not on loopback and not allowed; or there is no such interface.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Receiver:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The error is not handed on: it is the caller's, and the session has no use for it.
+        # The error is not passed on: it is the caller's, and the session has no use for it.
         loop = _current_loop()
         session = self._sessions[loop].pop()
         if not self._sessions[loop]:
@@ -177,9 +177,9 @@ class Receiver:
 
     @asynccontextmanager
     async def sending(self) -> AsyncGenerator[Send]:
-        """Open the way for several requests to one life of the app, and hand out the function that sends them.
+        """Send several requests within one lifespan: return the function that sends them.
 
-        Inside `async with receiver` it is that block's app; elsewhere one that lives as long as this block.
+        Inside `async with receiver` the app of that block gets them; elsewhere the app runs as long as this block.
         """
         if self.interface != "asgi":
             yield self._send_in_thread

@@ -247,8 +247,8 @@ class WebhookRequest:
 
         Args:
             url: Where to send it.
-            signer: A command that reads a body and prints its signature, to stand in for the signature: whoever reads
-                a signature can send its body for ever.
+            signer: A command that reads a body and prints its signature, in place of the signature: whoever reads
+                a signature can send its body forever.
         """
         words = ["curl", "-i", "-X", self.method]
         names = {name.lower() for name, _ in self.headers}

@@ -1,4 +1,4 @@
-"""Counts the runs of the user's own function, and lets them through."""
+"""Counts how often the user's own function runs, without replacing it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Spy"]
 
 
-class SpyFailure(RuntimeError):  # noqa: N818  # it stands for a failure of the handler
+class SpyFailure(RuntimeError):  # noqa: N818  # it simulates a failure of the handler
     """Raised by a handler that `fail_next` makes fail."""
 
 
@@ -59,7 +59,7 @@ class Spy:
             kwargs: Kept in `calls`.
 
         Raises:
-            SpyFailure: `fail_next` said so.
+            SpyFailure: `fail_next` is not 0.
         """
         self.count += 1
         self.calls.append((args, kwargs))

@@ -1,4 +1,4 @@
-"""The guards of a plain and of an async view: the way of one request, in the words and the order of the other doors."""
+"""The guards of a plain and of an async view: they handle a request in the same order as the middlewares."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Options:
     on_verdict: Callable[[Verdict], object] | None
     explainer: Explainer | None
 
-    # method_decorator decorates a view anew for each request.
+    # method_decorator decorates a view again for each request.
     @cached_property
     def plain_guard(self) -> PlainGuard:
         """The guard of plain views."""
@@ -235,7 +235,7 @@ class PlainGuard(Guard):
         return self._response_to(request, refusal, body)
 
     def _choose_keys(self, request: HttpRequest) -> tuple[Key, ...] | None:
-        """Prepare the keys for the secret of this request; `None` if a callable knows nobody."""
+        """Prepare the keys for the secret of this request; `None` for an unknown sender."""
         secret = None
         try:
             chosen = self._secret_of or keys_from_setting()
@@ -270,7 +270,7 @@ class PlainGuard(Guard):
                 if hasattr(result, "__await__"):
                     close_awaitable(result)
                     raise TypeError("on_verdict returned an awaitable, which a plain view can't await")
-            except Exception as error:  # whatever it is, the decision stands
+            except Exception as error:  # whatever it is, the decision doesn't change
                 log_callback_failure("on_verdict", error)
 
 
@@ -371,7 +371,7 @@ class AsyncGuard(Guard):
         return self._response_to(request, refusal, body)
 
     async def _choose_keys(self, request: HttpRequest) -> tuple[Key, ...] | None:
-        """Prepare the keys for the secret of this request; `None` if a callable knows nobody."""
+        """Prepare the keys for the secret of this request; `None` for an unknown sender."""
         secret = None
         try:
             chosen = self._secret_of or keys_from_setting()
@@ -405,7 +405,7 @@ class AsyncGuard(Guard):
                 result: Any = self._on_verdict(verdict)
                 if hasattr(result, "__await__"):
                     await result
-            except Exception as error:  # whatever it is, the decision stands
+            except Exception as error:  # whatever it is, the decision doesn't change
                 log_callback_failure("on_verdict", error)
 
 

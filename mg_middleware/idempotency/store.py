@@ -11,7 +11,7 @@ Execution: TypeAlias = Literal["instant", "blocking", "asynchronous"]
 
 
 class StoreError(Exception):
-    """A store cannot do its step: it is full of live claims, or what it kept is gone.
+    """A store can't do what it was called for: it is full of live claims, or what it kept is gone.
 
     Not for a key that another delivery holds: that is `InProgress`. A store may raise anything else as well: whatever
     it raises is logged at ERROR, and the event is processed.
@@ -51,11 +51,11 @@ class IdempotencyStore(Protocol):
     Not for anything but remembering: a store sees opaque keys (64 hexadecimal digits), never a body or a secret.
 
     Each step must be atomic, also against other processes if the store serves several. The methods may be plain or
-    coroutine functions. Plain ones may block: they are called in threads that belong to the store. A store whose plain
-    methods never wait says so with an attribute `execution = "instant"`, and is called directly. A store that has a
-    coroutine function serves ASGI only, and is called on the event loop; if plain methods return awaitables, it says
+    coroutine functions. Plain ones may block: they are called in threads that belong to the store. If the plain
+    methods never wait, set the attribute `execution = "instant"`: the store is then called directly. A store that has a
+    coroutine function serves ASGI only, and is called on the event loop; if plain methods return awaitables, set
     `execution = "asynchronous"`. A store needs short timeouts: while it waits, the sender does. A step that takes more
-    than 10 seconds is given up, unless the store is instant.
+    than 10 seconds is abandoned, unless the store is instant.
 
     These members are optional:
 
@@ -64,7 +64,8 @@ class IdempotencyStore(Protocol):
       event loop). Without it a claim isn't renewed, so its life must be longer than the slowest handler.
     - `lease: float`, the life of a claim in seconds. A store with `renew` must have it.
     - `max_lease: float`, for how many seconds a claim is renewed at most; 3 600 without it.
-    - `place: Hashable`, equal for two stores that keep the same keys. Guards nested by mistake share one claim by it.
+    - `place: Hashable`, equal for two stores that keep the same keys. With it, guards nested by mistake share
+      one claim.
     - `bounded = True` if every step returns within a few seconds whatever happens. A WSGI guard then calls it directly.
 
     Whatever a step raises is logged at ERROR on the logger `mg_middleware`, text included, and the event is processed.
@@ -86,8 +87,8 @@ class IdempotencyStore(Protocol):
     def complete(self, key: str, token: str) -> Awaitable[None] | None:
         """Remember the key as processed, unless another live claim holds it.
 
-        A holder whose own claim has expired meanwhile may still complete the key as long as nobody has taken it: its
-        delivery was processed.
+        A holder whose own claim has expired meanwhile may still complete the key, unless another delivery has claimed
+        it: its own delivery was processed.
 
         Args:
             key: the key that was claimed.

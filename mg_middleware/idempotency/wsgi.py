@@ -48,7 +48,7 @@ class OncePerMeeting:
                 "give a store with plain methods, such as a RedisStore with a URL or a redis.Redis"
             )
         plain = StoreCalls(store)
-        # A step that may hang runs in a thread, so that it can be given up.
+        # A step that may hang runs in a thread, so that it can be abandoned.
         self._calls = plain if facts.bounded or facts.execution == "instant" else ThreadedCalls(plain)
         self._place = facts.place
         self._wait = wait

@@ -174,7 +174,7 @@ def _reason(report: pytest.TestReport, properties: dict[str, str]) -> str:
     if xfail_reason.startswith(_DEVIATION):
         return xfail_reason
     if report.failed and "sent" not in properties:
-        # An error in a fixture, an app that does not start, a deviation that is none any more.
+        # An error in a fixture, an app that does not start, a known deviation that now passes.
         crash = getattr(report.longrepr, "reprcrash", None)
         return str(report.longrepr if crash is None else crash.message).strip().splitlines()[-1]
     return properties.get("reason", "")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mg_middleware.idempotency.store import Claim, Execution
 
 
-# Seconds after which a step that has not returned is given up. The stores of this package bound theirs to less.
+# Seconds after which a step that has not returned is abandoned. The stores of this package bound theirs to less.
 STEP_SECONDS = 10.0
 _MAX_LEASE = 3600.0
 _LONGEST_SHOWN = 500  # characters of a store's error

@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 class EventLoopThreadedCalls:
     """The steps of a blocking store, as coroutines that wait for its threads.
 
-    If the request is cancelled, the step goes on, and a claim for which nobody waits any more is released.
+    If the request is cancelled, the step goes on, and a claim that it still gets is released.
 
     Args:
         calls: the steps in threads.

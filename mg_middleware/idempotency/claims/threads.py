@@ -1,4 +1,4 @@
-"""Threads of their own for blocking stores: the application's threads don't delay them, and they can be given up."""
+"""Separate threads for blocking stores: the application's threads don't delay them, and they can be abandoned."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 class ThreadedCalls:
-    """The steps of a blocking store in threads, so that a step that hangs can be given up.
+    """The steps of a blocking store in threads, so that a step that hangs can be abandoned.
 
     Args:
         calls: the store's steps.
@@ -130,7 +130,7 @@ class ThreadedCalls:
         return self._threads.submit(self._calls.end, step, key, token)
 
     def abandon_claim(self, key: str, future: Future[Claim | None]) -> None:
-        """Give up a claim for which nobody waits any more: what it still gets is released."""
+        """Abandon a claim whose request is gone: if it still succeeds, it is released."""
         if not future.cancel():
             future.add_done_callback(partial(self._give_back, key))
 

@@ -22,7 +22,7 @@ class MemoryStore:
     everything. `SQLiteStore` works for all processes of a machine, `RedisStore` for many machines.
 
     Args:
-        max_entries: how many keys it holds at most, expired ones that nobody has asked for since included. A new key
+        max_entries: how many keys it holds at most, including expired ones that haven't been looked up since. A new key
             replaces the oldest complete one, never a live claim. If it holds nothing but live claims, `claim` raises
             `StoreError`, and the event is processed. An entry takes about 230 bytes.
         ttl: for how many seconds a processed delivery is remembered; `None` means until `max_entries` pushes it out.
@@ -142,7 +142,7 @@ class MemoryStore:
             return True
 
     def close(self) -> None:
-        """Do nothing, as there is nothing to close; the other stores have it, too."""
+        """Do nothing. The method exists because the other stores have it."""
 
     def __len__(self) -> int:
         """How many keys are held, claimed and complete ones together."""

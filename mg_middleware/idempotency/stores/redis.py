@@ -24,7 +24,7 @@ _CONNECT_TIMEOUT = 1.0
 _REPLY_TIMEOUT = 2.0
 
 # A claim's value is its token: hexadecimal digits, a dot, and its lease in milliseconds. A complete key's value is
-# "complete". Redis runs a script as one step. The scripts return numbers, which a client hands over alike whether it
+# "complete". Redis runs a script as one step. The scripts return numbers, which a client returns unchanged whether it
 # decodes text or not.
 
 # Returns the milliseconds that are left of another's claim, or -1: claimed, -2: complete. A client repeats a command
@@ -238,7 +238,7 @@ def _client_of(url: str) -> redis.Redis:
     import redis.retry
 
     try:
-        client = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - it does not type what it hands on
+        client = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - it does not type what it passes on
             url,
             socket_connect_timeout=_CONNECT_TIMEOUT,
             socket_timeout=_REPLY_TIMEOUT,

@@ -319,7 +319,7 @@ class Statements:
         self._next_sweep = monotonic() + _SWEEP_SECONDS
 
     def claim(self, key: str, token: str) -> Step[Claim]:
-        """Take the key. Each statement is atomic, and only the holder's token tells who took it."""
+        """Take the key. Each statement is atomic, and only the holder's token shows who took it."""
         names = {"a_key": key, "a_token": token}
         if (yield self._insert_claim, names).rowcount == 1:
             return Claimed(token)

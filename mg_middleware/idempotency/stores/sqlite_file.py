@@ -1,4 +1,4 @@
-"""One SQLite file in this process: made private, opened when needed and anew when replaced, closed before a fork."""
+"""One SQLite file in this process: made private, opened when needed, reopened when replaced, closed before a fork."""
 
 from __future__ import annotations
 
