@@ -60,7 +60,7 @@ _RESULTS = (0, 1)  # passed and failed: with any other status, pytest could not 
     "--report",
     metavar="FILE",
     shell_complete=complete_file,
-    help="Write each check's result to this file, as JSON.",
+    help="Write each check's result to this file: .json, .md or .html.",
 )
 @allow_host_option
 @cacert_option

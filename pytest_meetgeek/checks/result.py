@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["passed", "failed", "warned", "skipped", "note"]
 
+_CHECKS_PAGE = "https://mg-middleware.readthedocs.io/page/reference/checks.html"
+
 
 class CheckFailure(Exception):  # noqa: N818  # no error of the program: the receiver did something else
     """The receiver did not do what a check requires.
@@ -99,3 +101,8 @@ class CheckResult:
     def group(self) -> str:
         """The part of the id before the dot."""
         return self.id.partition(".")[0]
+
+    @property
+    def link(self) -> str:
+        """Where the documentation describes the check."""
+        return f"{_CHECKS_PAGE}#{self.group}:~:text={self.id.replace('-', '%2D')}"

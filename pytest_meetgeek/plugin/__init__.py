@@ -88,7 +88,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="HOST",
         help="allow a URL on this host, which is not loopback (repeatable): it is sent hundreds of forged requests",
     )
-    group.addoption("--meetgeek-report", metavar="PATH", help="write a JSON array with one object for each check")
+    group.addoption(
+        "--meetgeek-report",
+        metavar="PATH",
+        help="write what each check found, as the file's ending says: .json, .md (Markdown) or .html (one page)",
+    )
     for name, text in _INI_TEXTS.items():
         parser.addini(name, text, default="")
     parser.addini("meetgeek_strict", "checks of level SHOULD fail too", type="bool", default=False)
@@ -252,7 +256,9 @@ class _Reporter:
         path = self._config.getoption("meetgeek_report")
         # xdist's workers have no say: the controller sees all.
         if path and not hasattr(self._config, "workerinput"):
-            self._loaded().write(path)
+            from pytest_meetgeek.plugin.settings import arguments_of_run_checks
+
+            self._loaded().write(path, arguments_of_run_checks(self._config))
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         if self._results is not None:

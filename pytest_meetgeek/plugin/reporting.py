@@ -1,14 +1,13 @@
-"""What the checks found, for people (the closing table) and for machines (the JSON report)."""
+"""What the checks found, for people (the closing table) and for reports in files."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_meetgeek.checks.catalogue import CHECKS
+from pytest_meetgeek.checks.report import Report
 from pytest_meetgeek.checks.result import CheckResult
 from pytest_meetgeek.forgeries import TEST_SECRET
 from pytest_meetgeek.request import to_key
@@ -60,15 +59,14 @@ class Results:
             unproven="unproven" in properties,
         )
 
-    def write(self, path: str) -> None:
-        """Write the JSON report: an array with one object for each check.
+    def write(self, path: str, arguments: str) -> None:
+        """Write the report: JSON, Markdown or HTML, by the file's ending.
 
         Args:
             path: The file, in a directory that exists.
+            arguments: The arguments of `run_checks` that test the same receiver, as Python source.
         """
-        public = ("id", "level", "outcome", "reason", "sent", "received")
-        array = [{name: getattr(result, name) for name in public} for result in self._ordered()]
-        Path(path).write_text(json.dumps(array, indent=2) + "\n", encoding="utf-8")
+        Report(self._ordered(), self._tested, arguments).write(path)
 
     def summarise(self, terminal: TerminalReporter) -> None:
         """Write the closing table.

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.counter import CommandCounter, CommandError
+from pytest_meetgeek.checks.report import FORMATS
 from pytest_meetgeek.drivers.url import check_url
 from pytest_meetgeek.forgeries import TEST_SECRET
 from pytest_meetgeek.nearest import did_you_mean
@@ -153,6 +154,8 @@ def _check_report(config: pytest.Config) -> None:
     """See that the report can be written, before the tests run whose results it is to hold."""
     report: str | None = config.getoption("meetgeek_report")
     if report:
+        if Path(report).suffix.lower() not in FORMATS:
+            raise pytest.UsageError(f"--meetgeek-report: {report!r} must end in one of {', '.join(FORMATS)}")
         try:
             Path(report).parent.mkdir(parents=True, exist_ok=True)
             Path(report).open("a").close()
@@ -275,6 +278,28 @@ def _django_databases() -> list[str]:
         return []
     databases: dict[str, dict[str, Any]] = configuration.settings.DATABASES
     return [str(database["NAME"]) for database in databases.values() if database.get("NAME")]
+
+
+def arguments_of_run_checks(config: pytest.Config) -> str:
+    """Write the arguments with which `run_checks` tests the same receiver, as Python source.
+
+    What fixtures say is left to the fixtures, and the secret to the environment.
+
+    Args:
+        config: The run.
+    """
+    app, variable = option(config, "meetgeek_app"), config.getoption("meetgeek_secret_env")
+    named = {
+        "path": option(config, "meetgeek_path"),
+        "host": option(config, "meetgeek_host"),
+        "handler": option(config, "meetgeek_handler"),
+        "interface": "" if interface(config) == "auto" else interface(config),
+        "allow_hosts": allowed_hosts(config),
+        "secret_env": variable,
+        **{name: config.getoption(f"meetgeek_{name.rstrip('_')}") for name in ("count", "break_", "heal")},
+    }
+    first = [repr(app) if app else "meetgeek_app", f"os.environ[{variable!r}]" if variable else "meetgeek_secret"]
+    return ", ".join([*first, *(f"{name}={value!r}" for name, value in named.items() if value)])
 
 
 def describe_target(config: pytest.Config, receiver: Receiver, spy: Spy) -> str:

@@ -193,9 +193,9 @@ def test_the_report(pytester, run):
         "id": "ack.status",
         "level": "MUST",
         "outcome": "passed",
-        "reason": "",
-        "sent": "",
-        "received": "",
+        **dict.fromkeys(("reason", "sent", "required", "received", "note", "test"), ""),
+        "why": CHECKS["ack.status"].why,
+        "link": "https://mg-middleware.readthedocs.io/page/reference/checks.html#ack:~:text=ack.status",
     }
     failed = by_id["ack.failed"]
     note = "the handler probably needs a meeting_id, which this event does not have"
@@ -204,8 +204,42 @@ def test_the_report(pytester, run):
     assert failed["received"].startswith(
         "HTTP 500, 21 bytes of body: 'Internal Server Error'\n    the app raised KeyError"
     )
+    assert failed["required"] == "HTTP 200"
+    assert failed["test"].splitlines()[-2:] == [
+        "    (result,) = run_checks('plugin_shop:key_error', meetgeek_secret, only=[\"ack.failed\"], strict=True)",
+        '    assert result.outcome == "passed", result.text',
+    ]
     assert by_id["hdr.case"]["outcome"] == "skipped"
     assert by_id["hdr.case"]["reason"].startswith("URL only")
+
+
+def test_the_test_of_a_finding_shows_it_again(pytester, run, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
+    options = ("--meetgeek-path=/hook", "--meetgeek-secret-env=SHOP_SECRET", "--meetgeek-strict")
+    run("--meetgeek-app=plugin_shop:forgetful", HANDLER, *options, "--meetgeek-report=report.json", "-krep or cfg")
+    by_id = {entry["id"]: entry for entry in json.loads(pytester.path.joinpath("report.json").read_text())}
+    test = by_id["rep.idempotent"]["test"]
+    assert "os.environ['SHOP_SECRET']" in test
+    assert "path='/hook', handler='plugin_shop:process', secret_env='SHOP_SECRET'" in test
+    pytester.makepyfile(test)
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E * AssertionError: ?rep.idempotent? one meeting that arrives three times *"])
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("md", "# MeetGeek conformance\n"), ("HTML", "<!doctype html>\n")])
+def test_the_ending_of_the_file_chooses_the_format(suffix, start, pytester, run):
+    run("--meetgeek-app=plugin_shop:key_error", HANDLER, f"--meetgeek-report=report.{suffix}", "-kack")
+    text = pytester.path.joinpath(f"report.{suffix}").read_text(encoding="utf-8")
+    assert text.startswith(start)
+    assert "plugin_shop:key_error, path /, handler plugin_shop:process" in text
+    assert "7 passed, 1 failed, 1 skipped" in text
+
+
+def test_a_format_that_nobody_writes_is_named_before_anything_is_sent(run):
+    result = run(APP, "--meetgeek-report=report.txt")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --meetgeek-report: 'report.txt' must end in one of .json, .md, .html"])
 
 
 def test_a_report_without_checks_is_empty(pytester, run):
