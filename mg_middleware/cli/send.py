@@ -53,7 +53,7 @@ def _forgeries(_context: click.Context, _parameter: click.Parameter, incomplete:
     "--recording",
     metavar="FILE|DIR",
     type=click.Path(),
-    help="Send a recorded delivery (`serve --record`), or each one in a folder, signed anew.",
+    help="Send a recorded delivery (`serve --record`), or each one in a folder, signed again.",
 )
 @click.option(
     "--forge",
