@@ -396,6 +396,22 @@ class TestOneVerdict:
             receiver.ask(signed(SUCCEEDED), SUCCEEDED)
         assert verdicts == [Verdict(Outcome.UNKNOWN_SENDER, None, None, 0, "POST", PATH)]
 
+    @on_both_protocols
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+    def test_what_on_verdict_ends_the_process_with_gives_the_claim_back(self, receiver_class, error):
+        store, errors = MemoryStore(), [error]
+
+        def on_verdict(verdict):
+            if errors:
+                raise errors.pop()
+
+        receiver = receiver_class(idempotency_store=store, idempotency_wait=0, on_verdict=on_verdict)
+        with pytest.raises(error):
+            receiver.ask(signed(SUCCEEDED), SUCCEEDED)
+        assert receiver.deliveries == []
+        assert receiver.ask(signed(SUCCEEDED), SUCCEEDED).status == 200
+        assert len(receiver.deliveries) == 1
+
     def test_an_async_callable_that_is_thrown_away_has_none(self):
         verdicts = []
 
