@@ -41,9 +41,10 @@ html_copy_source = False
 html_show_copyright = False  # the licence says it
 
 
-def _show_examples_as_code(*arguments: object) -> None:
-    """Make the examples in the docstrings blocks of code."""
+def _tidy_docstring(*arguments: object) -> None:
+    """Make the examples in the docstrings blocks of code, and drop what NamedTuple says about its constructor."""
     lines = arguments[-1]
+    lines[:] = [line for line in lines if not line.startswith("Create new instance of ")]
     lines[:] = [part for line in lines for part in (("Example::", "") if line == "Example:" else (line,))]
 
 
@@ -63,4 +64,4 @@ class IndexNumbers(SphinxTransform):
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.add_transform(IndexNumbers)
-    app.connect("autodoc-process-docstring", _show_examples_as_code, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", _tidy_docstring, priority=100)  # before napoleon

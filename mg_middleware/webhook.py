@@ -75,7 +75,7 @@ class Webhook(KeyHolder):
     def verify(self, body: Body, headers: Any) -> Delivery:
         """Verify a body against the signature in its header fields.
 
-        Not for a body that was decoded, parsed or serialised again: only the exact raw bytes verify.
+        Not for a body that was decoded, parsed or serialized again: only the exact raw bytes verify.
 
         Args:
             body: the exact raw bytes of the request.

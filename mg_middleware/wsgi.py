@@ -104,8 +104,8 @@ class MeetGeekWSGIMiddleware:
                 acknowledged and go no further. `None` means all.
             idempotency_store: remembers which meetings were processed, so that each is processed once: a `MemoryStore`,
                 `SQLiteStore`, `RedisStore`, `SQLAlchemyStore` or your own `IdempotencyStore`.
-            idempotency_wait: how many seconds a delivery waits while another one with its key is in progress, at most;
-                0 means not at all.
+            idempotency_wait: how many seconds at most a delivery waits while another one of the same meeting is in
+                progress; 0 means not at all.
             on_verdict: called with a `Verdict` for each guarded request, as soon as it is decided. Keep it quick, since
                 the request waits for it. What it raises is logged and changes nothing.
             explain: after a mismatch or a malformed signature was refused, find out what went wrong and log it, for at

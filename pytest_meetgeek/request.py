@@ -78,9 +78,9 @@ class WebhookRequest:
         headers: Names and values in order; a name may occur twice. Values are sent as Latin-1.
         expected: The HTTP status that a right receiver responds with.
         label: A short name, for messages.
-        meeting_id: The id in the body, or None where the body has none.
+        meeting_id: The id in the body, or None if the body has none.
         method: The HTTP method.
-        chunks: Sizes in bytes of the first pieces of the body, where it is sent in pieces (ASGI and URLs); the rest
+        chunks: Sizes in bytes of the first pieces of the body, if it is sent in pieces (ASGI and URLs); the rest
             is the last piece. Empty: the body is sent whole.
         confidential: The signature header holds the secret itself: its value is never shown.
     """
@@ -99,7 +99,7 @@ class WebhookRequest:
 
     @property
     def signature(self) -> str | None:
-        """The first value of X-MG-Signature, or None where there is none."""
+        """The first value of X-MG-Signature, or None if there is none."""
         return next(iter(self.signatures), None)
 
     @property
@@ -141,7 +141,7 @@ class WebhookRequest:
 
     @property
     def requests(self) -> dict[str, Any]:
-        """The keyword arguments of `requests.post`; ValueError where a header is repeated: a mapping cannot hold it."""
+        """The keyword arguments of `requests.post`; ValueError if a header is repeated: a mapping cannot hold it."""
         return {"data": self.body, "headers": self._header_mapping("requests")}
 
     @property
@@ -153,7 +153,7 @@ class WebhookRequest:
     def django(self) -> dict[str, Any]:
         """The keyword arguments of `post` in Django's test client.
 
-        ValueError where a header is repeated, which a mapping cannot hold, and where the content type names a charset
+        ValueError if a header is repeated, which a mapping cannot hold, or if the content type names a charset
         other than UTF-8: Django's client then encodes the body again, and the signed bytes would not be the sent ones.
         """
         headers = self._header_mapping("Django's test client")

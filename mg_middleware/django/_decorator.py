@@ -91,10 +91,10 @@ def meetgeek_webhook(
     others get 401 (or 400, 411 or 413) and never reach the view. The view gets the verified delivery with
     `delivery_of(request)`.
 
-    Use it bare, or with options. It takes plain views, `async def` views and, as
+    Use it with or without options. It takes plain views, `async def` views and, as
     `@method_decorator(meetgeek_webhook, name="dispatch")`, class-based views, those of Django REST framework included.
     With `handler=`, what it returns is the view itself. It exempts the view from the CSRF check and from
-    `LoginRequiredMiddleware`: MeetGeek has no token and no session, and the signature is the check. With
+    `LoginRequiredMiddleware`: MeetGeek has no token and no session, and the signature takes their place. With
     `ATOMIC_REQUESTS` it opens the transaction itself, around the view alone: a refused request opens none, and the
     delivery is remembered and acknowledged only after the commit. An async view gets no transaction.
 
@@ -119,8 +119,8 @@ def meetgeek_webhook(
         events: the class of the events that you handle, or a tuple of classes. Other verified events are acknowledged
             and go no further. `None` means all.
         idempotency_store: remembers which meetings were processed, so that each is processed once.
-        idempotency_wait: how many seconds a delivery waits while another one with its key is in progress, at most; 0
-            means not at all.
+        idempotency_wait: how many seconds at most a delivery waits while another one of the same meeting is in
+            progress; 0 means not at all.
         on_verdict: called with a `Verdict` for each request, as soon as it is decided; may be a coroutine function if
             the view is one. What it raises is logged and changes nothing.
         explain: after a mismatch or a malformed signature was refused, find out what went wrong and log it, for at most

@@ -48,7 +48,7 @@ Claim: TypeAlias = Claimed | InProgress | AlreadyComplete
 class IdempotencyStore(Protocol):
     """Remembers which deliveries were processed: implement these three steps to keep them in a database of your own.
 
-    Not for anything but remembering: a store sees opaque keys (64 hexadecimal digits), never a body or a secret.
+    A store isn't for anything else: it sees opaque keys (64 hexadecimal digits), never a body or a secret.
 
     Each step must be atomic, also against other processes if the store serves several. The methods may be plain or
     coroutine functions. Plain ones may block: they are called in threads that belong to the store. If the plain

@@ -149,7 +149,7 @@ class RedisStore:
             token: the token of the claim.
 
         Returns:
-            Nothing of meaning; with a `redis.asyncio` client, an awaitable.
+            Nothing useful; with a `redis.asyncio` client, an awaitable.
 
         Raises:
             redis.RedisError: the server cannot be reached, or refuses.
@@ -164,7 +164,7 @@ class RedisStore:
             token: the token of the claim.
 
         Returns:
-            Nothing of meaning; with a `redis.asyncio` client, an awaitable.
+            Nothing useful; with a `redis.asyncio` client, an awaitable.
 
         Raises:
             redis.RedisError: the server cannot be reached, or refuses.
