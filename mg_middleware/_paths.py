@@ -168,7 +168,7 @@ def virtual_roots_of(headers: Iterable[Any]) -> tuple[str, ...]:
 
 def _segments_of(path: object) -> tuple[str, ...]:
     if not isinstance(path, str):
-        raise TypeError(f"paths takes str, not {type(path).__name__}")
+        raise TypeError(f"each path must be a str, not {type(path).__name__}")
     if not path.strip():
         raise ConfigurationError("paths holds a blank path; to guard everything, leave paths out")
     decoded = _decode(path)  # as the paths are that it is compared with

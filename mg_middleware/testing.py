@@ -56,7 +56,7 @@ def make_delivery(
     if kind not in {"success", "failed"}:
         raise ValueError(f'kind must be "success" or "failed", not {kind!r}')
     if meeting_id is not None and (kind == "failed" or body is not None):
-        raise TypeError('meeting_id goes with make_delivery("success") alone: no other body gets one')
+        raise TypeError('meeting_id only works with make_delivery("success") and without body=')
     if body is None:
         event = {"message": FAILED}
         if kind == "success":

@@ -38,8 +38,8 @@ class Forgery:
 
     Args:
         id: The stable name.
-        level: MUST and SHOULD are to be refused; MAY holds the true MAC in another spelling, so 401 and taking it as
-            genuine are both right.
+        level: MUST and SHOULD are to be refused. MAY holds the true signature in another spelling: to refuse it and to
+            accept it are both right.
         why: The mistake in a receiver that accepts it.
         crash: The mistake in a receiver that fails with an error; empty if there is no usual one.
         make: Takes a genuine request and the key, gives the forged request.
@@ -54,7 +54,7 @@ class Forgery:
     any_client_error: bool = False
 
     def refused_by(self, status: int) -> bool:
-        """Tell whether a status is a right refusal.
+        """Return whether a status is a right refusal.
 
         Args:
             status: The HTTP status of the response.

@@ -69,7 +69,7 @@ class MeetGeek:
     Not for sending to receivers in production: its events are made up, and its forgeries are meant to be refused.
 
     Args:
-        secret: The secret it shares with the receiver; `str` is encoded as UTF-8. It shows in no repr and no message.
+        secret: The secret it shares with the receiver; `str` is encoded as UTF-8. No repr and no message shows it.
         seed: Meeting ids are made from it, so that every run makes the same ones.
 
     Raises:
@@ -244,7 +244,7 @@ class MeetGeek:
             receiver: As in `deliver`.
             request: What to deliver.
             path: Where, if the receiver has no path of its own.
-            between: As in `deliver`; what it returns is awaited if it can be.
+            between: As in `deliver`; an awaitable that it returns is awaited.
         """
         return (await self.afan_out(receiver, [request], path=path, between=between))[0]
 
@@ -365,7 +365,7 @@ class MeetGeek:
 
     @property
     def confidential(self) -> tuple[bytes, ...]:
-        """What texts must not show: the secret, in every form in which it may appear."""
+        """The secret in every form in which it may appear, which no text may show."""
         return spellings(self._key)
 
     def signature_of(self, body: bytes) -> str:

@@ -62,7 +62,7 @@ def find_interface(app: object) -> Literal["asgi", "wsgi"]:
 
 
 class Receiver:
-    """The receiver of webhooks that is tested, driven in this process or over HTTP.
+    """The receiver under test, called in this process or over HTTP.
 
     Use it as a context manager, or call `close`. Not for load tests: a live URL gets one connection for each request.
 
@@ -140,7 +140,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """The full URL of a live receiver; "http://testserver" and the path for one in this process."""
+        """The full URL of a live receiver; for one in this process, the path on the host "testserver"."""
         origin = f"{self._url.scheme}://{self._url.netloc}" if self.interface == "url" else "http://testserver"
         return origin + self.path
 
@@ -230,7 +230,7 @@ class Receiver:
             time.sleep(seconds)
 
     def close(self) -> None:
-        """Stop the app that `send` started: its lifespan, its loop and what it left running; harmless when repeated.
+        """Stop the app that `send` started: its lifespan, its loop and what it left running. It may be called twice.
 
         Raises:
             LifespanError: The app's shutdown failed.

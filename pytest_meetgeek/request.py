@@ -141,7 +141,7 @@ class WebhookRequest:
 
     @property
     def requests(self) -> dict[str, Any]:
-        """The keyword arguments of `requests.post`; ValueError if a header is repeated: a mapping cannot hold it."""
+        """The keyword arguments of `requests.post`. ValueError if a header is repeated, which a mapping cannot hold."""
         return {"data": self.body, "headers": self._header_mapping("requests")}
 
     @property

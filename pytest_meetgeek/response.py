@@ -32,7 +32,7 @@ class Response:
     """One response of a receiver. Its repr shows neither the body nor what was raised: they may hold the secret.
 
     Args:
-        status: The HTTP status; 500 where the app raised before it responded, 0 if nothing came back at all.
+        status: The HTTP status; 500 if the app raised before it responded, 0 if nothing came back at all.
         headers: Names and values in order.
         body: The whole body.
         error: What the app raised, or what broke the connection.
@@ -51,7 +51,7 @@ class Response:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether MeetGeek takes it as an acknowledgement: 200, and no body."""
+        """Whether it is 200 with no body, which MeetGeek takes as an acknowledgement."""
         return self.status == ACKNOWLEDGED and not self.body
 
     def describe(self, confidential: tuple[bytes, ...] = ()) -> str:

@@ -444,7 +444,7 @@ WRONG_OPTIONS = {
         ConfigurationError,
         "paths is empty: nothing would be guarded; to guard everything, leave paths out",
     ),
-    "a number as path": ({"paths": [5]}, TypeError, "paths takes str, not int"),
+    "a number as path": ({"paths": [5]}, TypeError, "each path must be a str, not int"),
 }
 
 

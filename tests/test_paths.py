@@ -385,7 +385,7 @@ def test_what_would_guard_nothing_is_a_configuration_error(path):
 
 @pytest.mark.parametrize("wrong", [b"/webhooks", 7, None])
 def test_a_path_of_a_wrong_type_is_a_type_error(wrong):
-    with pytest.raises(TypeError, match=f"^paths takes str, not {type(wrong).__name__}$"):
+    with pytest.raises(TypeError, match=f"^each path must be a str, not {type(wrong).__name__}$"):
         GuardedPaths(["/webhooks", wrong])
 
 

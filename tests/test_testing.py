@@ -49,8 +49,8 @@ def test_the_key_may_have_a_name():
     ("kind", "options", "error", "message"),
     [
         ("succeeded", {}, ValueError, 'kind must be "success" or "failed", not \'succeeded\''),
-        ("failed", {"meeting_id": "one"}, TypeError, "meeting_id goes with make_delivery"),
-        ("success", {"meeting_id": "one", "body": b"{}"}, TypeError, "meeting_id goes with make_delivery"),
+        ("failed", {"meeting_id": "one"}, TypeError, "meeting_id only works with make_delivery"),
+        ("success", {"meeting_id": "one", "body": b"{}"}, TypeError, "meeting_id only works with make_delivery"),
         ("success", {"body": "{}"}, TypeError, "body must be bytes, not str"),
     ],
 )

@@ -38,8 +38,8 @@ def check_store(make_store: Callable[[], IdempotencyStore | Any]) -> None:
 
     Raises:
         AssertionError: a promise is broken; the message names it.
-        ConfigurationError: the store says something unknown of itself.
-        TypeError: it is no store.
+        ConfigurationError: an attribute of the store, such as `execution`, has a wrong value.
+        TypeError: it is not a store.
     """
     with closing(_Steps(make_store)) as store, closing(_Steps(make_store)) as other:
         _check_claims(store, other)

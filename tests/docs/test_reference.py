@@ -55,6 +55,21 @@ def test_what_is_documented_is_public():
     assert documented() - public - extras == set()
 
 
+PROPERTIES = {
+    f"{module}.{name}.{member}": str(attribute.__doc__)
+    for module in PUBLIC
+    for name in import_module(module).__all__
+    for member, attribute in getattr(getattr(import_module(module), name), "__dict__", {}).items()
+    if isinstance(attribute, property)
+}
+
+
+@pytest.mark.parametrize("docstring", PROPERTIES.values(), ids=PROPERTIES.keys())
+def test_the_first_line_of_a_property_has_no_colon(docstring):
+    """Sphinx's napoleon takes the words before a colon for the type, and shows them in the wrong place."""
+    assert ":" not in re.sub("`[^`]*`", "", docstring.partition("\n")[0])
+
+
 # Inside the rooms of both packages, only what the package itself names is public.
 MODULES = sorted(
     {

@@ -100,14 +100,15 @@ def symbolic_link_to_a_file(path):
 )
 def test_what_is_no_regular_file_is_refused(path, make):
     make(path)
-    with pytest.raises(ConfigurationError, match="no regular file"):
+    with pytest.raises(ConfigurationError, match="not a regular file"):
         SQLiteStore(path)
 
 
 @pytest.mark.parametrize("wrong", ["", ":memory:", "file::memory:?cache=shared"])
 def test_what_names_no_file_is_refused(wrong):
     with pytest.raises(
-        ConfigurationError, match=r"^SQLiteStore needs the path of a file, and no URI; MemoryStore needs none$"
+        ConfigurationError,
+        match=r"^SQLiteStore needs the path of a file, not a URI; to remember in memory, use MemoryStore$",
     ):
         SQLiteStore(wrong)
 

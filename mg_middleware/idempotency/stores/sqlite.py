@@ -95,7 +95,9 @@ class SQLiteStore:
             raise ConfigurationError(f"SQLiteStore needs SQLite 3.35 or newer, this is {sqlite3.sqlite_version}")
         name = text("path", os.fspath(path))
         if name in {"", ":memory:"} or name.startswith("file:"):
-            raise ConfigurationError("SQLiteStore needs the path of a file, and no URI; MemoryStore needs none")
+            raise ConfigurationError(
+                "SQLiteStore needs the path of a file, not a URI; to remember in memory, use MemoryStore"
+            )
         self._ttl = seconds_or_forever("ttl", ttl)
         self.lease: float = seconds("lease", lease)
         self.max_lease: float = seconds("max_lease", max_lease)

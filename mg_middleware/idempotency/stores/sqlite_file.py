@@ -115,7 +115,7 @@ class SQLiteFile:
     def _find(self) -> tuple[int, int]:
         found = os.lstat(self._path)
         if not stat.S_ISREG(found.st_mode):
-            raise StoreError(f"{self._path} is a symbolic link or no regular file")
+            raise StoreError(f"{self._path} is a symbolic link or not a regular file")
         return found.st_dev, found.st_ino
 
     def _open(self) -> None:
