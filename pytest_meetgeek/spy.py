@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_meetgeek.drivers.event_loop import inside_trio
 from pytest_meetgeek.targets import find_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Spy"]
+
+FAILURE_TEXT = "the handler was made to fail (Spy.fail_next)"
 
 
 class SpyFailure(RuntimeError):  # noqa: N818  # it simulates a failure of the handler
@@ -28,12 +33,14 @@ class Spy:
         count: How often the function was called, calls made to fail included.
         calls: The positional and keyword arguments of each call.
         fail_next: How many of the next calls raise SpyFailure in place of running.
+        delay: Seconds that each call takes longer.
     """
 
     def __init__(self) -> None:
         self.count: int = 0
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.fail_next: int = 0
+        self.delay: float = 0.0
         self._undo: list[Callable[[], None]] = []
         self._wrappers: list[object] = []
         self._targets: list[str] = []
@@ -61,11 +68,16 @@ class Spy:
         Raises:
             SpyFailure: `fail_next` is not 0.
         """
+        if self.delay:
+            time.sleep(self.delay)
+        self._note(args, kwargs)
+
+    def _note(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.count += 1
         self.calls.append((args, kwargs))
         if self.fail_next > 0:
             self.fail_next -= 1
-            raise SpyFailure("the handler was made to fail (Spy.fail_next)")
+            raise SpyFailure(FAILURE_TEXT)
 
     def watch(self, target: str) -> Self:
         """Count the runs of a function, sync or async, wherever a module holds it under a global name.
@@ -124,7 +136,9 @@ class Spy:
 
             @functools.wraps(function)
             async def asynchronous(*args: Any, **kwargs: Any) -> Any:  # any function's arguments
-                self(*args, **kwargs)
+                if self.delay:  # time.sleep() would stop every other request, too
+                    await (inside_trio() or asyncio).sleep(self.delay)
+                self._note(args, kwargs)
                 return await function(*args, **kwargs)
 
             return asynchronous

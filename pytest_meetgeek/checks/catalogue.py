@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 from pytest_meetgeek.checks.check import Check
 from pytest_meetgeek.checks.context import AFTERMATH, NO_HANDLER, SUCCESSES, CheckContext
 from pytest_meetgeek.checks.diagnosis import explain_refusal
-from pytest_meetgeek.checks.result import CheckFailure
+from pytest_meetgeek.checks.output import captured_output
+from pytest_meetgeek.checks.result import CheckFailure, CheckNote
 from pytest_meetgeek.drivers.event_loop import background
 from pytest_meetgeek.forgeries import FORGERIES, Forgery, Level
 from pytest_meetgeek.meetgeek import SUCCEEDED
 from pytest_meetgeek.request import WebhookRequest
 from pytest_meetgeek.response import ACKNOWLEDGED, Response, redact
+from pytest_meetgeek.spy import FAILURE_TEXT
 
 if TYPE_CHECKING:
     from pytest_meetgeek.checks.unset_secret import UnsetSecret
+    from pytest_meetgeek.spy import Spy
 
 MEETGEEK = "MeetGeek webhooks"
 
@@ -30,6 +33,8 @@ _NESTING = 100_000
 _TEAM = 25
 _FORGERIES_BEFORE_TRUE = 50
 _AT_ONCE = 10
+_SLOW_WORK = 0.5
+_ONLY_HERE = "only for a handler in this process: give --meetgeek-handler=module:function"
 _IN_PIECES = (1, 0, 7, 0)
 _UNAUTHORIZED = 401
 _RAW = "hash the raw body (get_data(), arrayBuffer(), express.raw()), not text and not JSON that was parsed"
@@ -437,6 +442,36 @@ def _fail_then_retry(context: CheckContext) -> None:
 
 
 @_check(
+    "rep.fail-no-leak",
+    "SHOULD",
+    "the text of an exception in the handler is in no response",
+    "the text of an exception may hold a password, a path or a query: log it, and respond without it",
+    "CWE-209",
+    presupposes=("rep.processed",),
+    since="1.1",
+)
+def _fail_no_leak(context: CheckContext) -> None:
+    _require_spy(context)
+    request = context.meetgeek.analyzed()
+    with context.counter.failing():
+        first = context.send(request)
+    # A store of responses may send the failed one again.
+    for response in (first, context.send(request)):
+        headers = "\n".join(value for _, value in response.headers)
+        if FAILURE_TEXT in headers or FAILURE_TEXT.encode() in response.body:
+            raise CheckFailure(request, "nothing of what the handler raised", response)
+
+
+def _require_spy(context: CheckContext) -> Spy:
+    """Make sure that the handler runs in this process, where it can be made slow or made to fail."""
+    spy = context.counter.spy
+    if spy is None:
+        context.skip(_ONLY_HERE)
+    context.require_handler()
+    return spy
+
+
+@_check(
     "rep.team",
     "MUST",
     "one meeting that is sent for 25 members is acknowledged each time",
@@ -500,6 +535,33 @@ def _concurrent(context: CheckContext) -> None:
     if processed_alone and not context.wait_processed(before + _AT_ONCE // 2):
         note = f"of {_AT_ONCE // 2} genuine ones, {context.processed() - before} were processed"
         raise CheckFailure(requests[0], "each genuine one processed, as alone", responses[0], note)
+
+
+@_check(
+    "ack.before-work",
+    "MAY",
+    "whether the response waits for the work",
+    "how long MeetGeek waits is not documented, and an event whose response is late three times is lost; a receiver "
+    "that responds first cannot report that the work failed",
+    presupposes=("rep.processed",),
+    since="1.1",
+)
+def _before_work(context: CheckContext) -> None:
+    spy = _require_spy(context)
+    before = spy.count
+    spy.delay = _SLOW_WORK
+    try:
+        # Not noted: it does not measure how fast the receiver is.
+        response = context.receiver.send(context.meetgeek.analyzed())
+        ran = context.wait_processed(before + 1)
+    finally:
+        spy.delay = 0.0
+    if not ran:
+        context.skip("the handler did not run")
+    took = f"{response.seconds:.2f} s for work of {_SLOW_WORK:g} s"
+    if response.seconds >= _SLOW_WORK * 0.9:  # clocks differ a little
+        raise CheckNote(f"the response waits for the work ({took}): hand slow work off")
+    raise CheckNote(f"the response does not wait for the work ({took}): MeetGeek does not learn of its failure")
 
 
 # --- hdr: header names ------------------------------------------------------------------------------------------------
@@ -635,6 +697,28 @@ def _get(context: CheckContext) -> None:
     request = replace(context.meetgeek.raw(b"", content_type=None, expected=_UNAUTHORIZED), method="GET", label="get")
     response = context.require_no_crash(request)
     context.require_unprocessed(request, response, before)
+
+
+@_check(
+    "rej.no-log",
+    "MAY",
+    "what a forgery says is not in the output",
+    "anyone can send a forgery: what it says in a log misleads who reads it, and fills the disk",
+    "CWE-117",
+    presupposes=("rej.status",),
+    since="1.1",
+)
+def _no_log(context: CheckContext) -> None:
+    if context.receiver.interface == "url":
+        context.skip("only for an app in this process, whose output can be seen")
+    canary = context.meetgeek.new_meeting_id()
+    forged = context.meetgeek.forged("wrong-secret", context.meetgeek.analyzed(canary))
+    with captured_output() as output:
+        context.send(forged)
+    if canary in output():
+        raise CheckNote(
+            "the app prints or logs what a forgery says: log its size, and the body only once it is verified"
+        )
 
 
 # --- cfg: the app in a process of its own, with another value in the variable of its secret ---------------------------

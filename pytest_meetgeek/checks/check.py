@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_meetgeek.checks.result import CheckFailure, CheckResult, CheckSkipped
+from pytest_meetgeek.checks.result import CheckFailure, CheckNote, CheckResult, CheckSkipped
 from pytest_meetgeek.forgeries import FORGERIES
 from pytest_meetgeek.response import redact
 
@@ -23,11 +23,11 @@ class Check:
 
     Args:
         id: The stable name: group, dot, property.
-        level: MUST fails, SHOULD warns (fails when strict), MAY must only not crash.
+        level: MUST fails, SHOULD warns (fails when strict), MAY must only not crash, or gives a note.
         title: What is required, in one sentence.
         source: Where that is written.
         why: The mistake it has been seen to catch.
-        run: Sends the requests; raises CheckFailure or CheckSkipped.
+        run: Sends the requests; raises CheckFailure, CheckNote or CheckSkipped.
         presupposes: The checks that must not have failed: if one has, this one is skipped, so that one fault is one
             finding.
         since: The version of the catalogue that introduced it.
@@ -66,6 +66,8 @@ def run_check(check: Check, context: CheckContext) -> CheckResult:
         check.run(context)
     except CheckSkipped as skipped:
         result.outcome, result.reason, result.blocked_by = "skipped", str(skipped), skipped.blocked_by
+    except CheckNote as note:
+        result.outcome, result.note = "note", str(note)
     except CheckFailure as failure:
         _describe(result, check, failure, context)
     result.seconds, result.unproven = context.slowest, context.unproven

@@ -51,6 +51,11 @@ class SpyCounter:
         return True
 
     @property
+    def spy(self) -> Spy | None:
+        """What the function can be slowed down with; None at a URL."""
+        return self._spy
+
+    @property
     def counts_failures(self) -> bool:
         """Whether a run that fails is counted, too."""
         return True
@@ -99,6 +104,11 @@ class CommandCounter:
     def given(self) -> bool:
         """Whether there is something to count."""
         return True
+
+    @property
+    def spy(self) -> Spy | None:
+        """What the function can be slowed down with; None at a URL."""
+        return None
 
     @property
     def can_fail(self) -> bool:

@@ -59,6 +59,14 @@ class CheckSkipped(Exception):  # noqa: N818  # no error either: the check does 
         self.blocked_by = blocked_by
 
 
+class CheckNote(Exception):  # noqa: N818  # no error at all: a check of level MAY has something to tell
+    """What a check of level MAY found out, and what is neither right nor wrong.
+
+    Args:
+        text: What the receiver does, and what follows from it.
+    """
+
+
 @dataclass
 class CheckResult:
     """The result of one check.
@@ -105,4 +113,4 @@ class CheckResult:
     @property
     def link(self) -> str:
         """Where the documentation describes the check."""
-        return f"{_CHECKS_PAGE}#{self.group}:~:text={self.id.replace('-', '%2D')}"
+        return f"{_CHECKS_PAGE}#{self.id.replace('.', '')}"

@@ -42,7 +42,7 @@ _NAMED = {
 }
 # The fields of a result that travel as they are, and all that travels of it.
 _TEXTS = ("reason", "sent", "required", "received", "note", "why")
-_RESULT_PROPERTIES = {f"meetgeek.{name}" for name in (*_TEXTS, "seconds", "unproven", "tested")}
+_RESULT_PROPERTIES = {f"meetgeek.{name}" for name in (*_TEXTS, "seconds", "unproven", "noted", "tested")}
 _ONE_THREAD = "one request at a time: a test database of Django serves one thread; run this check at a URL"
 _MEMORIES = pytest.StashKey[dict[str, Memory]]()
 
@@ -300,4 +300,6 @@ def _properties(result: CheckResult) -> list[tuple[str, object]]:
         texts["seconds"] = f"{result.seconds:.6f}"
     if result.unproven:
         texts["unproven"] = "yes"
+    if result.outcome == "note":
+        texts["noted"] = "yes"
     return [(f"meetgeek.{name}", text) for name, text in texts.items() if text]

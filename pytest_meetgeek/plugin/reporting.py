@@ -48,7 +48,7 @@ class Results:
         self._results[report.nodeid] = CheckResult(
             id=properties["check"],
             level=CHECKS[properties["check"]].level,
-            outcome=_outcome(report),
+            outcome="note" if report.passed and "noted" in properties else _outcome(report),
             reason=_reason(report, properties),
             sent=properties.get("sent", ""),
             required=properties.get("required", ""),
@@ -80,7 +80,10 @@ class Results:
             terminal.line(f"tested: {target}")
         terminal.line("group     pass  fail  warn  skip")
         for group in dict.fromkeys(result.id.partition(".")[0] for result in results):
-            outcomes = [result.outcome for result in results if result.id.partition(".")[0] == group]
+            # A note is no finding: its test has passed.
+            outcomes: list[Outcome] = [
+                "passed" if result.outcome == "note" else result.outcome for result in results if result.group == group
+            ]
             terminal.line(f"{group:<8}" + "".join(f"{outcomes.count(outcome):>6}" for outcome in _OUTCOMES))
         for result in results:
             if result.outcome in {"failed", "warned"}:
@@ -89,6 +92,9 @@ class Results:
                 for name in ("sent", "required", "received", "note", "why"):
                     for line in getattr(result, name).splitlines()[:1]:
                         terminal.line(f"           {name + ':':<9} {line}")
+        for result in results:
+            if result.outcome == "note":
+                terminal.line(f"  note   {result.id}: {result.note}")
         acknowledged = [result for result in results if result.seconds]
         if acknowledged:
             slowest = max(acknowledged, key=lambda result: result.seconds)

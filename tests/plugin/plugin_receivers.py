@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import random
 import re
 import unicodedata
@@ -438,6 +439,40 @@ class AcknowledgesFirst(Right):
         self.tasks.add(task)
 
 
+@wrong("rep.fail-no-leak", interfaces=BOTH)
+class ShowsItsFailure(Right):
+    def process(self, body):
+        try:
+            return super().process(body)
+        except RuntimeError as error:
+            return (500, str(error).encode())
+
+
+@wrong("rep.fail-no-leak")
+class ShowsItsFailureInAHeader(Right):
+    def process(self, body):
+        try:
+            return super().process(body)
+        except RuntimeError as error:
+            return (500, b"", [("x-error", str(error))])
+
+
+@wrong("rep.fail-no-leak rep.fail-then-retry")
+class ShowsItsFailureLater(Right):
+    def __init__(self, handler=lambda event: None):
+        super().__init__(handler)
+        self.shown = {}
+
+    def process(self, body):
+        if body in self.shown:
+            return (200, self.shown.pop(body))
+        try:
+            return super().process(body)
+        except RuntimeError as error:
+            self.shown[body] = str(error).encode()
+            raise
+
+
 @wrong("rep.team")
 class LimitsMeetings(Right):
     def __init__(self, handler=lambda event: None):
@@ -789,3 +824,36 @@ crashes("splits-at-equals", "sig.prefixed", lambda found, body: one(found).start
 crashes("chokes-on-base64", "sig.base64", lambda found, body: one(found).endswith("="))
 crashes("splits-words", "sig.inner-space", lambda found, body: len(one(found).split()) == 2)
 crashes("chokes-on-quotes", "sig.quoted", lambda found, body: one(found).startswith('"'))
+
+
+# --- notes: neither right nor wrong, so no check fails for them
+
+
+class PrintsForgeries(Right):
+    def answer(self, method, headers, body):
+        if not self.is_genuine(headers, body):
+            print("bad signature for", body)
+        return super().answer(method, headers, body)
+
+
+class LogsForgeries(Right):
+    logger = logging.getLogger("plugin_receivers")
+
+    def answer(self, method, headers, body):
+        if not self.is_genuine(headers, body):
+            self.logger.warning("bad signature for %s", body)
+        return super().answer(method, headers, body)
+
+
+class LogsForgeriesElsewhere(LogsForgeries):
+    """Logs to a logger whose records reach no other."""
+
+    logger = logging.getLogger("plugin_receivers.alone")
+    logger.propagate = False
+
+
+class LogsSizes(Right):
+    def answer(self, method, headers, body):
+        if not self.is_genuine(headers, body):
+            logging.getLogger("plugin_receivers").warning("bad signature, %d bytes", len(body))
+        return super().answer(method, headers, body)

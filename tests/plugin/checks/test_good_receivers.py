@@ -30,5 +30,5 @@ def test_a_right_receiver_passes_strictly(name, pytester, monkeypatch):
         "-ppytest_meetgeek.plugin",
     )
     wsgi = name in {"plain_wsgi", "flask", "django_wsgi", "falcon_wsgi"}
-    passed = 71 if wsgi else 72
+    passed = 74 if wsgi else 75
     result.assert_outcomes(passed=passed, skipped=len(CHECKS) - passed)

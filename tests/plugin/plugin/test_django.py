@@ -149,7 +149,7 @@ def test_a_project_under_pytest_django_passes_on_the_test_database(kind, skipped
 
 def test_a_project_without_pytest_django_is_warned_of_its_own_database(project, pytester):
     result = project(migrated=True)("shop.wsgi:application", "-k", "ack", plugins=ALONE)
-    result.assert_outcomes(passed=9, deselected=TOTAL - 9)
+    result.assert_outcomes(passed=10, deselected=TOTAL - 10)
     result.stdout.fnmatch_lines(["MeetGeek: what the app writes goes to Django's own database (*db.sqlite3): *"])
     assert meetings(pytester) > 0
 

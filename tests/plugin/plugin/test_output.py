@@ -30,22 +30,23 @@ def run(pytester):
 
 def test_one_line_tests_a_receiver(run):
     result = run(APP, HANDLER)
-    result.assert_outcomes(passed=72, skipped=TOTAL - 72)
+    result.assert_outcomes(passed=75, skipped=TOTAL - 75)
     result.stdout.fnmatch_lines(
         [
             f"collected {TOTAL} items",
             "*suite.py *",
             "============================= MeetGeek conformance =============================",
             "group     pass  fail  warn  skip",
-            "ack          8     0     0     0",
+            "ack          9     0     0     0",
             "raw          6     0     0     0",
             "odd          2     0     0     0",
-            "rep          7     0     0     0",
+            "rep          8     0     0     0",
             "hdr          0     0     0     1",
-            "rej          7     0     0     0",
+            "rej          8     0     0     0",
             "cfg          0     0     0     2",
             "sig         42     0     0     0",
-            "  slowest acknowledgement: 0.??? s (*)",
+            "  note   ack.before-work: the response waits for the work (0.5? s for work of 0.5 s): hand slow work off",
+            "  slowest acknowledgement: 0.0?? s (*)",
         ],
     )
     result.stdout.no_fnmatch_line("*refusals seen as 401 only*")
@@ -53,7 +54,7 @@ def test_one_line_tests_a_receiver(run):
 
 def test_the_failure_text(run):
     result = run("--meetgeek-app=plugin_shop:key_error", "--meetgeek-path=/hook", HANDLER, "-k", "ack")
-    result.assert_outcomes(passed=7, failed=1, skipped=1, deselected=TOTAL - 9)
+    result.assert_outcomes(passed=8, failed=1, skipped=1, deselected=TOTAL - 10)
     lines = result.outlines
     start = lines.index("[ack.failed] a signed 'File analyzed failed', which has no meeting_id, is acknowledged")
     assert re.fullmatch("_+ test_receiver\\[ack.failed\\] _+", lines[start - 1])
@@ -72,11 +73,11 @@ def test_the_failure_text(run):
 
 def test_a_violated_should_warns(run):
     result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, "-rx", "-k", "rep")
-    result.assert_outcomes(passed=6, xfailed=1, deselected=TOTAL - 7)
+    result.assert_outcomes(passed=7, xfailed=1, deselected=TOTAL - 8)
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "rep          6     0     1     0",
+            "rep          7     0     1     0",
             "  SHOULD rep.idempotent  (reported, not failed)",
             "           sent:     POST / analyzed, *",
             "           required: processed once",
@@ -91,12 +92,12 @@ def test_a_violated_should_warns(run):
 @pytest.mark.parametrize("strict", ["--meetgeek-strict", "-omeetgeek_strict=true"])
 def test_a_violated_should_fails_when_strict(strict, run):
     result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, strict, "-k", "rep")
-    result.assert_outcomes(passed=6, failed=1, deselected=TOTAL - 7)
+    result.assert_outcomes(passed=7, failed=1, deselected=TOTAL - 8)
     result.stdout.fnmatch_lines(
         [
             "?rep.idempotent? one meeting that arrives three times is processed once",
             "  note:     sent in turn, it was processed 3 times",
-            "rep          6     1     0     0",
+            "rep          7     1     0     0",
             "  SHOULD rep.idempotent",
         ],
     )
@@ -104,10 +105,10 @@ def test_a_violated_should_fails_when_strict(strict, run):
 
 def test_without_a_handler_the_table_says_what_is_not_proven(run):
     result = run(APP)
-    result.assert_outcomes(passed=68, skipped=TOTAL - 68)
+    result.assert_outcomes(passed=69, skipped=TOTAL - 69)
     result.stdout.fnmatch_lines(
         [
-            "rep          3     0     0     4",
+            "rep          3     0     0     5",
             f"  39 refusals seen as 401 only: give {HANDLER_OPTION} to prove that nothing was processed",
         ],
     )
@@ -134,7 +135,7 @@ def test_a_plugged_in_spy_proves_as_well(pytester, run):
 
 def test_nothing_accepted_blocks_the_rest(run):
     result = run("--meetgeek-app=plugin_shop:other_secret", "-rs")
-    result.assert_outcomes(passed=42, skipped=TOTAL - 43, failed=1)
+    result.assert_outcomes(passed=43, skipped=TOTAL - 44, failed=1)
     result.stdout.fnmatch_lines(["  MUST   ack.status"])
     result.stdout.fnmatch_lines(["SKIPPED *blocked by ack.status: no signed delivery was accepted"])
 
@@ -156,11 +157,11 @@ def test_a_dead_url_is_one_finding(run):
 def test_a_known_deviation_is_a_strict_xfail(pytester, run):
     pytester.makeini("[pytest]\nmeetgeek_deviations =\n    ack.failed: the gateway answers\n    ack.status: not so")
     result = run("--meetgeek-app=plugin_shop:key_error", HANDLER, "--meetgeek-report=out/report.json", "-rx", "-kack")
-    result.assert_outcomes(passed=6, xfailed=1, failed=1, skipped=1, deselected=TOTAL - 9)
+    result.assert_outcomes(passed=7, xfailed=1, failed=1, skipped=1, deselected=TOTAL - 10)
     result.stdout.fnmatch_lines(
         [
             "*XPASS(strict)* known deviation: not so*",
-            "ack          5     1     1     1",
+            "ack          6     1     1     1",
             "  MUST   ack.status  (*known deviation: not so)",
             "  MUST   ack.failed  (known deviation: the gateway answers)",
             "XFAIL *suite.py::test_receiver?ack.failed? - known deviation: the gateway answers*",
@@ -175,7 +176,7 @@ def test_a_known_deviation_is_a_strict_xfail(pytester, run):
 def test_a_known_deviation_from_a_should_shows_its_reason(pytester, run):
     pytester.makeini("[pytest]\nmeetgeek_deviations = rep.idempotent: twice does no harm")
     result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, "-rx", "-krep")
-    result.assert_outcomes(passed=6, xfailed=1, deselected=TOTAL - 7)
+    result.assert_outcomes(passed=7, xfailed=1, deselected=TOTAL - 8)
     result.stdout.fnmatch_lines(
         [
             "  SHOULD rep.idempotent  (known deviation: twice does no harm)",
@@ -195,7 +196,7 @@ def test_the_report(pytester, run):
         "outcome": "passed",
         **dict.fromkeys(("reason", "sent", "required", "received", "note", "test"), ""),
         "why": CHECKS["ack.status"].why,
-        "link": "https://mg-middleware.readthedocs.io/page/reference/checks.html#ack:~:text=ack.status",
+        "link": "https://mg-middleware.readthedocs.io/page/reference/checks.html#ackstatus",
     }
     failed = by_id["ack.failed"]
     note = "the handler probably needs a meeting_id, which this event does not have"
@@ -233,7 +234,7 @@ def test_the_ending_of_the_file_chooses_the_format(suffix, start, pytester, run)
     text = pytester.path.joinpath(f"report.{suffix}").read_text(encoding="utf-8")
     assert text.startswith(start)
     assert "plugin_shop:key_error, path /, handler plugin_shop:process" in text
-    assert "7 passed, 1 failed, 1 skipped" in text
+    assert "7 passed, 1 failed, 1 skipped, 1 note" in text
 
 
 def test_a_format_that_nobody_writes_is_named_before_anything_is_sent(run):
@@ -369,7 +370,7 @@ def test_selection_by_name_and_marker(run):
 
 def test_marker_arguments_select_levels(run):
     if pytest.version_tuple >= (8, 3):
-        run(APP, "-m", "meetgeek_check(level='MAY')").assert_outcomes(passed=6, deselected=TOTAL - 6)
+        run(APP, "-m", "meetgeek_check(level='MAY')").assert_outcomes(passed=7, skipped=1, deselected=TOTAL - 8)
 
 
 def test_collect_only_lists_the_ids(run):
@@ -383,7 +384,7 @@ def test_only_what_failed_last(pytester):
     pytester.makepyfile("def test_mine(): assert 0")
     arguments = ("-pno:asyncio", "--meetgeek-app=plugin_shop:key_error", "test_only_what_failed_last.py")
     run = pytester.runpytest_inprocess
-    run(*arguments, "-kack or mine").assert_outcomes(passed=7, failed=2, skipped=1, deselected=TOTAL - 9)
+    run(*arguments, "-kack or mine").assert_outcomes(passed=7, failed=2, skipped=2, deselected=TOTAL - 10)
     run(*arguments, "--lf").assert_outcomes(failed=2, deselected=TOTAL - 1)
 
 
@@ -396,9 +397,9 @@ def test_two_workers_report_to_one_table(pytester, run):
         "--junitxml=j.xml",
         subprocess=True,
     )
-    result.assert_outcomes(passed=70, skipped=TOTAL - 71, failed=1)
+    result.assert_outcomes(passed=73, skipped=TOTAL - 74, failed=1)
     result.stdout.fnmatch_lines(
-        ["ack          6     1     0     1", "sig         42     0     0     0", "  MUST   ack.failed"]
+        ["ack          7     1     0     1", "sig         42     0     0     0", "  MUST   ack.failed"]
     )
     assert [entry["id"] for entry in json.loads(pytester.path.joinpath("report.json").read_text())][:2] == [
         "ack.status",
@@ -458,11 +459,11 @@ def test_a_start_up_that_fails_once_the_app_was_seen_working_is_no_skip(pytester
 
 def test_a_failed_shutdown_is_one_finding(run):
     result = run("--meetgeek-app=plugin_shop:broken_stop", "-kack")
-    result.assert_outcomes(passed=9, errors=1, deselected=TOTAL - 9)
+    result.assert_outcomes(passed=9, skipped=1, errors=1, deselected=TOTAL - 10)
     result.stdout.fnmatch_lines(
         [
             "the app's lifespan raised ValueError: the pool is open, at *plugin_shop.py:*",
-            "ack          7     1     0     0",
+            "ack          7     1     0     1",
             "  MUST   ack.status  (*the app's lifespan raised ValueError: *)",
         ]
     )
