@@ -26,8 +26,8 @@ PAGE = """# Benchmarks
 
 <!-- Written by benchmarks/report.py from a run of the benchmarks. -->
 
-How much does the guard cost, compared with what people do today? On the same application, the most copied way,
-Starlette's `BaseHTTPMiddleware` with MeetGeek's documented snippet, adds many times as much.
+What does the guard cost, compared with what people do today? The way that people copy most is MeetGeek's documented
+snippet in Starlette's `BaseHTTPMiddleware`. On the same application, it adds many times as much as the guard.
 
 ![What one verification costs, and what other ways add to a request](../assets/benchmarks.svg)
 
@@ -44,8 +44,7 @@ Each table has the median of all rounds, and the range that the middle half of t
 {tables}## How to read them
 
 - **Added** is the difference between the guarded application and the same one without the guard. In these loops the
-  processor has everything at hand. Between the requests of a real application it doesn't, and the guard and the
-  snippet both take longer.
+  processor's caches stay warm. In a real application they don't, and the guard and the snippet both take longer.
 - **Unsigned** and **forged** requests are compared with an application that only responds: they show what a refusal
   costs you. The size of an unsigned body doesn't matter, because it's never read.
 - The applications under the servers do nothing, so the guard's share is as large as it gets. It shrinks with

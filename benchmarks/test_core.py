@@ -59,15 +59,15 @@ def test_peers(benchmark, name, prepare):
     measure(benchmark, row, repeat(subject, count), unit=repeat(snippet(body), count), rounds=rounds)
 
 
-@pytest.mark.parametrize("name", ["one asked for before", "a new one"])
+@pytest.mark.parametrize("name", ["a path seen before", "a new path"])
 def test_paths(benchmark, name):
     includes = GuardedPaths("/webhooks/meetgeek").includes
-    numbers = itertools.cycle(range(10_000) if name == "a new one" else range(1))
+    numbers = itertools.cycle(range(10_000) if name == "a new path" else range(1))
 
     def ask():
         assert not includes(f"/api/users/{next(numbers)}", "")
 
-    row = Row("Asking whether a path is guarded, that is not", name, SNIPPET)
+    row = Row("Deciding that a path isn't guarded", name, SNIPPET)
     count, rounds = repetitions(BODY_SIZE)
     measure(
         benchmark,
