@@ -130,7 +130,7 @@ class Deliveries:
         """Find a delivery by its number.
 
         Raises:
-            LookupError: it is not kept any more, or never was.
+            LookupError: it is no longer kept, or never was.
         """
         with self._lock:
             return self._kept[number]
@@ -363,7 +363,7 @@ class Inspector:
         try:
             return self._deliveries.find(request.path_params["number"])
         except LookupError:
-            raise HTTPException(404, "this delivery is not kept any more") from None
+            raise HTTPException(404, "this delivery is no longer kept") from None
 
 
 def _as_file(name: str) -> dict[str, str]:

@@ -79,7 +79,7 @@ class Observation:
 
 
 class Observer(Protocol):
-    """Something that is told of deliveries."""
+    """Something that is notified of deliveries."""
 
     def decided(self, observation: Observation) -> None:
         """Take note that the guard has decided; called on the event loop, so it must be quick."""
@@ -104,7 +104,7 @@ def note_verdict(verdict: Verdict) -> None:
 
 
 class Observed:
-    """An ASGI application around the guard, which tells observers of each guarded request.
+    """An ASGI application around the guard, which notifies observers of each guarded request.
 
     Args:
         app: the guarded application, whose `on_verdict` is `note_verdict`.
@@ -155,7 +155,7 @@ class Observed:
 
 
 def observed(app: ASGIApplication, observers: Sequence[Observer]) -> ASGIApplication:
-    """Put `Observed` around the guarded application, if there is anyone to tell.
+    """Put `Observed` around the guarded application, if there are observers.
 
     Args:
         app: the guarded application.

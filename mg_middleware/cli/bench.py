@@ -176,7 +176,7 @@ def _without_guard(app: object) -> object:
     """Take the guard off an application, in the places where the guides for the frameworks put it."""
     while isinstance(app, _GUARDS):
         if vars(app)["_posts_only"]:
-            raise ValueError("its guard has a handler=, so it is no application without the guard")
+            raise ValueError("its guard has a handler=, so without the guard there is no application to measure")
         app = cast("object", app.app)
     frameworks: Any = app
     if isinstance(getattr(app, "wsgi_app", None), _GUARDS):  # Flask

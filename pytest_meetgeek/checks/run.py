@@ -55,7 +55,7 @@ def run_checks(  # one argument for each option of the plugin
             runs are counted.
         only: The ids of the checks to run; all if empty.
         strict: Whether checks of level SHOULD fail, too.
-        seed: What the meeting ids follow from; use another one if the receiver remembers earlier runs.
+        seed: What the meeting ids are made from; use another one if the receiver remembers earlier runs.
         interface: "asgi" or "wsgi", if "auto" can't find out.
         host: The Host field of each request; None for the usual one.
         timeout: Seconds that the receiver may take to respond.

@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--meetgeek-seed",
         metavar="TEXT",
-        help="what the meeting ids follow from: give another one to a receiver that remembers those of earlier runs",
+        help="what the meeting ids are made from; use another one if the receiver remembers those of earlier runs",
     )
     group.addoption(
         "--meetgeek-count",
@@ -91,7 +91,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--meetgeek-report",
         metavar="PATH",
-        help="write what each check found, as the file's ending says: .json, .md (Markdown) or .html (one page)",
+        help="write what each check found to this file: .json, .md (Markdown) or .html (one page)",
     )
     for name, text in _INI_TEXTS.items():
         parser.addini(name, text, default="")

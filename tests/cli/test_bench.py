@@ -117,7 +117,7 @@ def test_bench_needs_no_secret(command, application_file, monkeypatch):
         ("measured:nothing", "nothing"),
         ("measured:failing", "no such table"),
         ("measured:number", "cannot be measured"),
-        ("measured:receiver", "its guard has a handler=, so it is no application without the guard"),
+        ("measured:receiver", "its guard has a handler=, so without the guard there is no application to measure"),
         ("measured:framework", "it has a guard that cannot be taken off: give the application without it"),
         ("measured:create_failing()", "'measured:create_failing()' raised RuntimeError: no database"),
         ("measured:create_ap()", "did you mean 'create_app'"),
