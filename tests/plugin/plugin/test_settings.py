@@ -286,7 +286,7 @@ def test_what_the_command_line_names_is_tested_and_nothing_else_set_up(more, pyt
     monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
     pytester.makeconftest(OTHERS)
     result = pytester.runpytest_subprocess("-pno:cacheprovider", "-pno:asyncio", *NAMED, "-krep or zeros", *more)
-    result.assert_outcomes(passed=8, deselected=0 if "-n2" in more else TOTAL - 8)
+    result.assert_outcomes(passed=9, deselected=0 if "-n2" in more else TOTAL - 9)
     result.stdout.fnmatch_lines(["tested: plugin_shop:app, path /hook, handler plugin_shop:process"])
 
 
