@@ -43,7 +43,17 @@ SIGNATURE = sign(SECRET, BODY)
         (["check", f"user:{SECRET}@127.0.0.1:9"], 2),
         (["serve", "shop:app", f"redis://:{SECRET}@127.0.0.1:6379"], 2),
         (["serve", "shop:app", "--host", "no-such-host.invalid", "--store", f"redis://:{SECRET}@127.0.0.1:9/0"], 2),
-        (["serve", "shop:app", "--store", f"postgresql://user:{SECRET}@127.0.0.1/db"], 2),
+        (
+            [
+                "serve",
+                "shop:app",
+                "--host",
+                "no-such-host.invalid",
+                "--store",
+                f"postgresql://user:{SECRET}@127.0.0.1/db",
+            ],
+            2,
+        ),
         (["sign", f"redis://user:pass word{SECRET}@127.0.0.1"], 2),
     ],
     ids=lambda value: (
