@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from hypothesis import settings
 
 # A shell lets what it starts in the background ignore Ctrl-C, and each program that a test starts would inherit that.
@@ -11,3 +12,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # How long one example takes says nothing on a busy machine; the timeout of the whole test stands in pyproject.toml.
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
+
+
+@pytest.fixture
+def pytester(pytester, monkeypatch):
+    """What pytester runs in this process is without pytest-django, which goes by the settings of other tests here."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:django")
+    return pytester

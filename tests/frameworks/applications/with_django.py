@@ -1,10 +1,12 @@
-"""Django, whose route ignores letter case and a final slash here: asgi.py and wsgi.py of one project."""
+"""Django, whose route ignores letter case and a final slash here: the applications of one project."""
 
 import asyncio
+from types import ModuleType
 
+import django
 from django.conf import settings
-from django.core.asgi import get_asgi_application
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
@@ -22,35 +24,59 @@ async def answer_stream(request):
 PIECES = {}
 
 
-def configure(record, other_routes):
-    """Settings are one for the process: whichever application is built first makes them for both."""
+def configure():
+    """Settings are one for the process, and other tests may have made them: the routes are each application's own."""
+    if not settings.configured:
+        settings.configure(
+            SECRET_KEY="only for the tests",
+            ALLOWED_HOSTS=["*"],
+            ROOT_URLCONF=(),  # set_urlconf asks for it
+            # Django REST framework asks who it is otherwise, and wants the database for that.
+            REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [], "UNAUTHENTICATED_USER": None},
+        )
+    django.setup(set_prefix=False)
 
+
+def handler_of(handler_class, patterns):
+    """A project with these routes, beside the one that the settings name."""
+    urls = ModuleType("urls")
+    urls.urlpatterns = patterns
+
+    class Handler(handler_class):
+        def resolve_request(self, request):
+            request.urlconf = urls
+            return super().resolve_request(request)
+
+    return Handler()
+
+
+def with_routes(handler_class, record, other_routes):
     @csrf_exempt
     def receive_webhook(request):
         record(request, request.body)
         return HttpResponse("received")
 
+    return handler_of(
+        handler_class,
+        [
+            re_path(r"(?i)^webhooks/meetgeek/?$", receive_webhook),
+            path("webhooks/meetgeek/stream", answer_stream),
+            *elsewhere(other_routes),
+        ],
+    )
+
+
+def elsewhere(routes):
     def answer_elsewhere(request):
         return HttpResponse("elsewhere")
 
-    if not settings.configured:
-        settings.configure(
-            SECRET_KEY="only for the tests",
-            ALLOWED_HOSTS=["*"],
-            ROOT_URLCONF=(
-                re_path(r"(?i)^webhooks/meetgeek/?$", receive_webhook),
-                path("webhooks/meetgeek/stream", answer_stream),
-                *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
-            ),
-            # Django REST framework asks who it is otherwise, and wants the database for that.
-            REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [], "UNAUTHENTICATED_USER": None},
-        )
+    return [path(route.removeprefix("/"), answer_elsewhere) for route in routes]
 
 
 def build_asgi(record, pieces, other_routes):
     PIECES["asgi"] = pieces
-    configure(record, other_routes)
-    return get_asgi_application()
+    configure()
+    return with_routes(ASGIHandler, record, other_routes)
 
 
 def guard_asgi(app):
@@ -59,8 +85,8 @@ def guard_asgi(app):
 
 def build_wsgi(record, pieces, other_routes):
     PIECES["wsgi"] = pieces
-    configure(record, other_routes)
-    return get_wsgi_application()
+    configure()
+    return with_routes(WSGIHandler, record, other_routes)
 
 
 def guard_wsgi(app):

@@ -1,7 +1,5 @@
 """Django REST framework: a viewset behind a router, or a class-based view with suffix patterns."""
 
-from types import ModuleType
-
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
@@ -13,7 +11,7 @@ from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware
 
 def build_asgi(record, pieces, other_routes, variant):
     with_django.PIECES["asgi"] = pieces
-    with_django.configure(record, other_routes)
+    with_django.configure()
     return with_routes(ASGIHandler, record, other_routes, variant)
 
 
@@ -23,7 +21,7 @@ def guard_asgi(app):
 
 def build_wsgi(record, pieces, other_routes, variant):
     with_django.PIECES["wsgi"] = pieces
-    with_django.configure(record, other_routes)
+    with_django.configure()
     return with_routes(WSGIHandler, record, other_routes, variant)
 
 
@@ -52,21 +50,11 @@ def with_routes(handler_class, record, other_routes, variant):
         view = type("Webhook", (APIView,), {"get": receive_webhook, "post": receive_webhook})
         webhook = format_suffix_patterns([path("webhooks/meetgeek", view.as_view())])
 
-    def answer_elsewhere(request):
-        return HttpResponse("elsewhere")
-
-    urls = ModuleType("urls")
-    urls.urlpatterns = [
-        path("webhooks/meetgeek/stream", with_django.answer_stream),
-        *webhook,
-        *(path(route.removeprefix("/"), answer_elsewhere) for route in other_routes),
-    ]
-
-    class Handler(handler_class):
-        """A project with these routes, beside the one that the settings name."""
-
-        def resolve_request(self, request):
-            request.urlconf = urls
-            return super().resolve_request(request)
-
-    return Handler()
+    return with_django.handler_of(
+        handler_class,
+        [
+            path("webhooks/meetgeek/stream", with_django.answer_stream),
+            *webhook,
+            *with_django.elsewhere(other_routes),
+        ],
+    )
