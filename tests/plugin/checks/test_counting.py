@@ -239,7 +239,7 @@ def test_the_first_number_counts():
 def test_a_count_that_never_settles_is_read_all_the_same(tmp_path):
     path = str(tmp_path / "n")
     script = f"import pathlib; p = pathlib.Path({path!r}); p.open('a').write('x'); print(p.stat().st_size)"
-    assert CommandCounter(f"{sys.executable} -c {shlex.quote(script)}").read() > 5
+    assert CommandCounter(f"{shlex.quote(sys.executable)} -c {shlex.quote(script)}").read() > 1
 
 
 def test_a_receiver_that_was_broken_is_healed_whatever_happens(tmp_path):
