@@ -402,6 +402,14 @@ class TestHeaders:
         await handled(MeetGeekASGIMiddleware(Recorder(), secret), scope, *request_events(SUCCEEDED))
         assert seen == [signed(SUCCEEDED)]
 
+    async def test_pairs_that_can_be_read_once_reach_the_application_whole_from_a_list(self):
+        fields = [(b"host", b"receiver.test"), (b"content-length", b"95"), *signed(SUCCEEDED)]
+        app = Recorder(echo)
+        scope = http_scope(headers=[iter(field) for field in fields])
+        connection = await handled(MeetGeekASGIMiddleware(app, SECRET), scope, *request_events(SUCCEEDED))
+        assert connection.answer.body == SUCCEEDED
+        assert app.calls[0][0]["headers"] == fields
+
     @pytest.mark.parametrize("outer", [list, iter], ids=["a list", "an iterator"])
     async def test_pairs_and_a_client_that_can_be_read_once_reach_the_application_whole(self, outer, caplog):
         # As Falcon's test client has them: the specification promises no more than an iterable.

@@ -325,6 +325,27 @@ class TestAsyncOnVerdict:
         assert answer.body == b"processed"
         assert "the operator's own error" in caplog.text
 
+    def test_what_it_raised_is_logged_with_its_causes_and_its_group(self, caplog):
+        def on_verdict(verdict):
+            error = ExceptionGroup("several", [ValueError("in the\ngroup")])
+            error.add_note("a\x1bnote")
+            raise error from KeyError("the cause")
+
+        middleware = MeetGeekASGIMiddleware(asgi_app, SECRET, on_verdict=on_verdict)
+        with caplog.at_level(logging.ERROR, "mg_middleware"):
+            run(asked(middleware, http_scope(signed(SUCCEEDED)), SUCCEEDED))
+        [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+        lines = record.getMessage().splitlines()
+        assert lines[0] == "on_verdict raised; the response stays as decided"
+        for line in (
+            "KeyError: 'the cause'",
+            "which led to:",
+            r"a\x1bnote",
+            "one of the group:",
+            r"ValueError: in the\ngroup",
+        ):
+            assert line in lines
+
     def test_on_wsgi_an_awaitable_is_logged_as_a_mistake(self, caplog):
         async def later(verdict):
             pass
@@ -411,6 +432,18 @@ class TestOneVerdict:
         assert receiver.deliveries == []
         assert receiver.ask(signed(SUCCEEDED), SUCCEEDED).status == 200
         assert len(receiver.deliveries) == 1
+
+    @on_both_protocols
+    def test_what_ends_a_request_while_its_store_is_asked_has_one(self, receiver_class):
+        class Store(MemoryStore):
+            def claim(self, key):
+                raise KeyboardInterrupt
+
+        verdicts = []
+        receiver = receiver_class(idempotency_store=Store(), on_verdict=verdicts.append)
+        with pytest.raises(KeyboardInterrupt):
+            receiver.ask(signed(SUCCEEDED), SUCCEEDED)
+        assert [verdict.outcome for verdict in verdicts] == ["in_progress"]
 
     def test_an_async_callable_that_is_thrown_away_has_none(self):
         verdicts = []

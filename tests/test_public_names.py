@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -195,3 +196,7 @@ def test_what_a_store_of_ones_own_needs_is_exported():
         "StoreError",
         "store_key",
     }
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert mg_middleware.__version__ == version("mg-middleware")

@@ -42,6 +42,16 @@ class Wrapped:
         raise LookupError("the vault is closed")
 
 
+class Chained:
+    """Its own error comes of one of ours."""
+
+    def get_secret_value(self):
+        try:
+            Webhook(["", SECRET])
+        except ValueError as error:
+            raise LookupError("the vault is closed") from error
+
+
 BAD_SECRETS = {
     "a blank one among others": [SECRET, " "],
     "a number among others": [SECRET, 5],
@@ -53,6 +63,7 @@ BAD_SECRETS = {
     "white space at its end, as an error": f"{SECRET}\n",
     "two names for one key, as an error": {"first": SECRET, "second": f"{SECRET}\0"},
     "a wrapped one that raises later": [SECRET, Wrapped()],
+    "a wrapped one that fails after another": [SECRET, Chained()],
     "a wrapped one that is blank": Wrapped(SECRET + "\ud800", "unused"),
 }
 CONSTRUCTIONS = {
