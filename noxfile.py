@@ -97,7 +97,7 @@ def docs(session: nox.Session) -> None:
 def oldest_pytest(session: nox.Session) -> None:
     """Run the plugin under the oldest pytest that it supports."""
     install(session, "tests")
-    oldest = Path(session.create_tmp(), "oldest")
+    oldest = Path(session.virtualenv.location).resolve() / "oldest"
     session.run("python", "-m", "venv", "--clear", "--without-pip", oldest)
     session.run(
         "python", "-m", "pip", "--python", oldest, "install", "--quiet", ".[pytest]", "pytest==7.4.*", "hypothesis"

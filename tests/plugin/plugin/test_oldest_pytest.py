@@ -45,7 +45,7 @@ def test_it_is_the_oldest(run):
         ((APP, "-o", "meetgeek_deviations=ack.sttus: x"), 4, "unknown check 'ack.sttus': did you mean 'ack.status'"),
         (("--meetgeek-app=no_such_shop:app",), 4, "No module named 'no_such_shop'"),
         (("-p", "no:meetgeek", APP), 4, "unrecognized arguments"),
-        (("--collect-only", "-q", APP), 0, "74 tests collected"),
+        (("--collect-only", "-q", APP), 0, "78 tests collected"),
     ],
 )
 def test_the_command_line(arguments, status, last_line, run):
@@ -67,7 +67,7 @@ def test_in_the_user_s_own_suite_and_only_what_failed_last(run, tmp_path):
         "    meetgeek.assert_rejected(meetgeek_receiver.send(meetgeek_forged), meetgeek_forged, meetgeek_spy)\n"
     )
     _, output = run("test_it.py")
-    assert "1 failed, 68 passed, 6 skipped" in output, output
+    assert "1 failed, 68 passed, 10 skipped" in output, output
     _, output = run("test_it.py", "--lf")
     assert "1 failed" in output
     assert "passed" not in output
