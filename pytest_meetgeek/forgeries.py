@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from pytest_meetgeek.nearest import did_you_mean
+from pytest_meetgeek._nearest import did_you_mean
 from pytest_meetgeek.request import WebhookRequest, keyed_digest
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_meetgeek._targets import find_owner
 from pytest_meetgeek.drivers.event_loop import inside_trio
-from pytest_meetgeek.targets import find_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from a2wsgi import WSGIMiddleware
 from mg_middleware.cli._options import CommandError
 from mg_middleware.delivery import DELIVERY_KEY
 from pytest_meetgeek import Receiver
-from pytest_meetgeek.targets import TargetError, load
+from pytest_meetgeek._targets import TargetError, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_meetgeek._nearest import did_you_mean
+from pytest_meetgeek._targets import load
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.check import run_check
 from pytest_meetgeek.checks.context import CheckContext, Memory
 from pytest_meetgeek.checks.counter import CommandCounter
 from pytest_meetgeek.checks.unset_secret import UnsetSecret
 from pytest_meetgeek.meetgeek import MeetGeek
-from pytest_meetgeek.nearest import did_you_mean
 from pytest_meetgeek.receiver import Receiver
 from pytest_meetgeek.spy import Spy
-from pytest_meetgeek.targets import load
 
 if TYPE_CHECKING:
     from collections.abc import Collection

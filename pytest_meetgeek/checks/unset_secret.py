@@ -9,12 +9,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pytest_meetgeek._targets import TargetError, load
 from pytest_meetgeek.checks.result import CheckSkipped
 from pytest_meetgeek.drivers.asgi import LifespanError
 from pytest_meetgeek.receiver import Interface, Receiver
 from pytest_meetgeek.request import WebhookRequest
 from pytest_meetgeek.response import Response
-from pytest_meetgeek.targets import TargetError, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_meetgeek._nearest import did_you_mean
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.check import run_check
 from pytest_meetgeek.checks.context import CheckContext, Memory
@@ -18,7 +19,6 @@ from pytest_meetgeek.checks.counter import CommandError
 from pytest_meetgeek.checks.unset_secret import UnsetSecret
 from pytest_meetgeek.drivers.asgi import LifespanError
 from pytest_meetgeek.forgeries import FORGERIES
-from pytest_meetgeek.nearest import did_you_mean
 from pytest_meetgeek.plugin import settings
 from pytest_meetgeek.receiver import Receiver
 from pytest_meetgeek.recording import recordings_at

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_meetgeek._nearest import did_you_mean
+from pytest_meetgeek._targets import TargetError, load
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.counter import CommandCounter, CommandError
 from pytest_meetgeek.checks.report import FORMATS
 from pytest_meetgeek.drivers.url import check_url
 from pytest_meetgeek.forgeries import TEST_SECRET
-from pytest_meetgeek.nearest import did_you_mean
 from pytest_meetgeek.receiver import Receiver, find_interface
 from pytest_meetgeek.spy import Spy
-from pytest_meetgeek.targets import TargetError, load
 
 if TYPE_CHECKING:
     from collections.abc import Collection

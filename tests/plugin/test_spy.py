@@ -7,8 +7,8 @@ import types
 import pytest
 
 from pytest_meetgeek import Spy
+from pytest_meetgeek._targets import TargetError, load
 from pytest_meetgeek.spy import SpyFailure
-from pytest_meetgeek.targets import TargetError, load
 
 SOURCE = """
 def process(event): return event * 2

@@ -10,7 +10,7 @@ import pytest
 from plugin_receivers import SECRET, Right
 
 from pytest_meetgeek import CHECKS, CheckResult, Spy, run_checks
-from pytest_meetgeek.targets import TargetError
+from pytest_meetgeek._targets import TargetError
 
 SHOP = "meetgeek-test-secret"
 FOLDER = Path(__file__).parents[1]

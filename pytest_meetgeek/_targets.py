@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from pytest_meetgeek.nearest import did_you_mean
+from pytest_meetgeek._nearest import did_you_mean
 from pytest_meetgeek.response import origin
 
 
