@@ -1,23 +1,18 @@
-"""A real Redis server of our own, the stores, and a clock that the tests move."""
+"""The servers that the tests start, the stores, and a clock that the tests move."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from wsgiref.validate import validator
 
 import anyio
 import pytest
-import redis
 
 # Worker processes run from this folder and find the module beside them; the tests find it the same way.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -30,6 +25,7 @@ from once_per_meeting import (
     wsgi_answer,
     wsgi_application,
 )
+from redis_servers import start_redis_server
 
 from mg_middleware import (
     MeetGeekASGIMiddleware,
@@ -41,69 +37,6 @@ from mg_middleware import (
 )
 
 WORKER = Path(__file__).with_name("worker.py")
-
-
-class RedisServer:
-    """A Redis server on a free port of loopback, which keeps nothing on disk unless it is stopped with `save`."""
-
-    def __init__(self, folder):
-        self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._client = self.client()  # to make one takes longer than what it does here
-        self.start()
-
-    def start(self):
-        self._process = subprocess.Popen(
-            [
-                "redis-server",
-                *("--port", str(self.port)),
-                *("--bind", "127.0.0.1"),
-                *("--dir", str(self._folder)),
-                *("--save", "", "--appendonly", "no", "--daemonize", "no"),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 10
-        with redis.Redis.from_url(self.url) as client:
-            while True:
-                try:
-                    client.ping()
-                except redis.ConnectionError:
-                    if self._process.poll() is not None or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.01)
-                else:
-                    return
-
-    def stop(self):
-        self._client.close()
-        self._process.terminate()
-        self._process.wait(timeout=10)
-
-    def client(self, **options):
-        return redis.Redis.from_url(self.url, **options)
-
-    def empty(self):
-        self._client.flushall()
-
-    def let_pass(self, seconds):
-        """Move the life of every key forward, as if so much time had passed."""
-        for key in self._client.scan_iter():
-            left = self._client.pttl(key)
-            if left >= 0:
-                self._client.pexpire(key, left - round(seconds * 1000))
-
-
-def start_redis_server(folder):
-    if shutil.which("redis-server") is None:
-        reason = "the program redis-server is not on PATH (Debian's package redis-server has it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return RedisServer(folder)
 
 
 @pytest.fixture(scope="session")

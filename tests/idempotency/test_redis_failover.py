@@ -9,8 +9,8 @@ from contextlib import closing, suppress
 import pytest
 import redis
 import redis.asyncio
-from conftest import start_redis_server
 from once_per_meeting import SECRET, asgi_application, receive_asgi_answer, succeeded, wsgi_answer, wsgi_application
+from redis_servers import start_redis_server
 
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, RedisStore
 from mg_middleware.idempotency import AlreadyComplete, Claimed, StoreError
