@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
+from pytest_meetgeek._django import django_settings
 from pytest_meetgeek.drivers.asgi import AsgiSession
 from pytest_meetgeek.drivers.event_loop import inside_trio
 from pytest_meetgeek.drivers.url import check_url, send_url
@@ -276,12 +276,12 @@ def _host_of_django() -> str | None:
 
     A fresh project serves "localhost" (DEBUG, and no ALLOWED_HOSTS); one under pytest-django serves "testserver".
     """
-    configuration: Any = sys.modules.get("django.conf")
-    if configuration is None or not configuration.settings.configured:
+    settings = django_settings()
+    if settings is None:
         return None
-    allowed: list[str] = list(configuration.settings.ALLOWED_HOSTS)
+    allowed: list[str] = list(settings.ALLOWED_HOSTS)
     if not allowed:
-        return "localhost" if configuration.settings.DEBUG else None
+        return "localhost" if settings.DEBUG else None
     return None if {"*", "testserver"} & set(allowed) else allowed[0].removeprefix(".")
 
 

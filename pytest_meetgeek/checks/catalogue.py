@@ -10,8 +10,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pytest_meetgeek._django import has_test_database
 from pytest_meetgeek.checks.check import Check
-from pytest_meetgeek.checks.context import AFTERMATH, NO_HANDLER, SUCCESSES, CheckContext
+from pytest_meetgeek.checks.context import AFTERMATH, NO_HANDLER, NO_RESPONSE, SUCCESSES, CheckContext
 from pytest_meetgeek.checks.diagnosis import explain_refusal
 from pytest_meetgeek.checks.output import captured_output
 from pytest_meetgeek.checks.result import CheckFailure, CheckNote
@@ -23,7 +24,7 @@ from pytest_meetgeek.response import ACKNOWLEDGED, Response, redact
 from pytest_meetgeek.spy import FAILURE_TEXT
 
 if TYPE_CHECKING:
-    from pytest_meetgeek.checks.unset_secret import UnsetSecret
+    from pytest_meetgeek.checks.apart import StartedApart
     from pytest_meetgeek.spy import Spy
 
 MEETGEEK = "MeetGeek webhooks"
@@ -35,6 +36,9 @@ _FORGERIES_BEFORE_TRUE = 50
 _AT_ONCE = 10
 _SLOW_WORK = 0.5
 _ONLY_HERE = "only for a handler in this process: give --meetgeek-handler=module:function"
+_ONLY_BY_NAME = (
+    "only for an app and a handler by name: give --meetgeek-app=module:app and --meetgeek-handler=module:function"
+)
 _IN_PIECES = (1, 0, 7, 0)
 _UNAUTHORIZED = 401
 _RAW = "hash the raw body (get_data(), arrayBuffer(), express.raw()), not text and not JSON that was parsed"
@@ -442,6 +446,40 @@ def _fail_then_retry(context: CheckContext) -> None:
 
 
 @_check(
+    "rep.lost-worker",
+    "SHOULD",
+    "an event whose process is killed is processed when it comes again",
+    "a process may be killed at any moment (by a deployment, or for want of memory): if its claim on an event outlives "
+    "it, the event is lost",
+    presupposes=("rep.fail-then-retry",),
+    since="1.1",
+)
+def _lost_worker(context: CheckContext) -> None:
+    apart, handlers = context.apart, context.spy.targets
+    if apart is None or not handlers:
+        context.skip(_ONLY_BY_NAME)
+    _require_own_database(context)
+    request = context.meetgeek.analyzed()
+    first = apart.kill(request, handlers)
+    if first.refusal is not None:
+        context.skip(f"the app does not start in a process of its own: {first.refusal}")
+    if not first.killed:
+        context.skip(f"the handler did not run in a process of its own (seed: {context.meetgeek.seed!r})")
+    story = apart.retry(request, handlers)
+    if story.refusal is not None:
+        note = f"after its process was killed, the app does not start again: {story.refusal}"
+        raise CheckFailure(request, "processed when it comes again", Response(NO_RESPONSE), note)
+    response = story.responses[-1]
+    if not story.runs[-1]:
+        claimed = "what the killed process noted down counts as done"
+        held = f"none of {len(story.responses)} further POSTs was: what the killed process noted down stops them"
+        note = claimed if response.status in SUCCESSES else held
+        raise CheckFailure(request, "processed when it comes again", response, note)
+    if response.status not in SUCCESSES:
+        raise CheckFailure(request, "HTTP 200 when it comes again", response)
+
+
+@_check(
     "rep.fail-no-leak",
     "SHOULD",
     "the text of an exception in the handler is in no response",
@@ -724,10 +762,16 @@ def _no_log(context: CheckContext) -> None:
 # --- cfg: the app in a process of its own, with another value in the variable of its secret ---------------------------
 
 
-def _started_apart(context: CheckContext) -> UnsetSecret:
-    if context.unset_secret is None:
+def _with_variable(context: CheckContext) -> StartedApart:
+    if context.apart is None or context.apart.variable is None:
         context.skip("give --meetgeek-secret-env, the variable the app reads, and --meetgeek-app=module:app")
-    return context.unset_secret
+    return context.apart
+
+
+def _require_own_database(context: CheckContext) -> None:
+    """Skip where what the app does in a process of its own would go to a real database, or fail for want of one."""
+    if has_test_database():
+        context.skip("started apart, the app would not use the test database: run this check at a URL, or by `check`")
 
 
 @_check(
@@ -738,7 +782,7 @@ def _started_apart(context: CheckContext) -> UnsetSecret:
     presupposes=("rej.status",),
 )
 def _unset_secret(context: CheckContext) -> None:
-    apart = _started_apart(context)
+    apart = _with_variable(context)
     if context.send(context.meetgeek.forged("missing")).status in SUCCESSES:
         context.skip("blocked by rej.status or sig.missing: an unsigned delivery gets a 2xx with the secret, too")
     for state in ("removed", "empty"):
@@ -765,7 +809,8 @@ def _unset_secret(context: CheckContext) -> None:
     since="1.1",
 )
 def _padded_secret(context: CheckContext) -> None:
-    apart = _started_apart(context)
+    apart = _with_variable(context)
+    _require_own_database(context)
     context.require_working()
     earlier = context.memory.results["cfg.unset-secret"]
     if earlier.outcome == "skipped":

@@ -12,7 +12,7 @@ from pytest_meetgeek.response import ACKNOWLEDGED, Response
 from pytest_meetgeek.spy import Spy
 
 if TYPE_CHECKING:
-    from pytest_meetgeek.checks.unset_secret import UnsetSecret
+    from pytest_meetgeek.checks.apart import StartedApart
     from pytest_meetgeek.meetgeek import MeetGeek
     from pytest_meetgeek.receiver import Receiver
     from pytest_meetgeek.request import WebhookRequest
@@ -62,7 +62,7 @@ class CheckContext:
         receiver: Gets them.
         spy: Counts what was processed in this process.
         memory: What earlier checks learned.
-        unset_secret: Starts the app without its secret, if that is possible.
+        apart: Starts the app in a process of its own, if that is possible.
         strict: Whether checks of level SHOULD fail.
         command: Counts what was processed at a URL, in place of the spy.
         one_thread: Why requests cannot be sent at once; empty if they can.
@@ -73,7 +73,7 @@ class CheckContext:
     receiver: Receiver
     spy: Spy = field(default_factory=Spy)
     memory: Memory = field(default_factory=Memory)
-    unset_secret: UnsetSecret | None = None
+    apart: StartedApart | None = None
     strict: bool = False
     command: Counter | None = None
     secret_variable: str | None = None

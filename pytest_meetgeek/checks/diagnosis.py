@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from pytest_meetgeek.checks.context import NO_RESPONSE, SUCCESSES
+from pytest_meetgeek.meetgeek import SUCCEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
 
 _REDIRECTS = range(300, 400)
 _BAD_REQUEST = 400
+NOT_SIGNED_ALIKE = (
+    "the genuine signature is refused: does the app have the same secret as the fixture meetgeek_secret, and does "
+    "it compare X-MG-Signature with the lower-case hexadecimal HMAC-SHA256 of the raw body?"
+)
 _USUAL_CAUSES = {
     400: "does the app accept this Host? (--meetgeek-host; Django: ALLOWED_HOSTS)",
-    401: "the genuine signature is refused: does the app have the same secret as the fixture meetgeek_secret, and does "
-    "it compare X-MG-Signature with the lower-case hexadecimal HMAC-SHA256 of the raw body?",
+    401: NOT_SIGNED_ALIKE,
     403: "is the webhook exempt from CSRF protection and from login?",
     404: "is the webhook at this path? (--meetgeek-path, ini: meetgeek_path)",
     405: "is the webhook at this path? (--meetgeek-path, ini: meetgeek_path)",
@@ -27,6 +32,12 @@ _USUAL_CAUSES = {
 # A receiver that checks a signature refuses with one of these; any other status has another cause.
 _REFUSALS = (400, 401, 403, 422, 500)
 
+# How other libraries than Python's json write the documented event: JavaScript leaves no space, Go sorts the fields.
+_WRITTEN_AGAIN: tuple[Callable[[dict[str, str]], bytes], ...] = (
+    lambda event: json.dumps(event, separators=(",", ":")).encode(),
+    lambda event: json.dumps(event, separators=(",", ":"), sort_keys=True).encode(),
+    lambda event: json.dumps(event, sort_keys=True).encode(),
+)
 _RESPELLED: dict[str, Callable[[bytes], bytes]] = {
     "ends in a newline": lambda key: key + b"\n",
     "ends in CR and LF": lambda key: key + b"\r\n",
@@ -80,6 +91,12 @@ def _guesses(context: CheckContext) -> Iterator[tuple[str, WebhookRequest]]:
         yield (
             f"the app expects the secret itself in {header}; MeetGeek never sends it, but signs with it",
             unsigned.with_signature().with_header(header, f"{prefix}{unsigned.signature}"),
+        )
+    for spell in _WRITTEN_AGAIN:
+        event = {"message": SUCCEEDED, "meeting_id": meetgeek.new_meeting_id()}
+        yield (
+            "the app hashes JSON that it parsed and wrote again; hash the raw body, before it is parsed",
+            meetgeek.raw(spell(event)),
         )
     for change, respell in _RESPELLED.items():
         yield f"the app's secret {change}, unlike the one that signs here", meetgeek.missigned(respell)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pytest_meetgeek._nearest import did_you_mean
 from pytest_meetgeek._targets import load
+from pytest_meetgeek.checks.apart import StartedApart
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.check import run_check
 from pytest_meetgeek.checks.context import CheckContext, Memory
 from pytest_meetgeek.checks.counter import CommandCounter
-from pytest_meetgeek.checks.unset_secret import UnsetSecret
 from pytest_meetgeek.meetgeek import MeetGeek
 from pytest_meetgeek.receiver import Receiver
 from pytest_meetgeek.spy import Spy
@@ -83,7 +83,7 @@ def run_checks(  # one argument for each option of the plugin
     named = app_or_url if isinstance(app_or_url, str) and "://" not in app_or_url else None
     app = app_or_url if named is None else load(named)
     spy = handler if isinstance(handler, Spy) else Spy()
-    apart = UnsetSecret(named, secret_env, path, interface, host, timeout) if named and secret_env else None
+    apart = StartedApart(named, secret_env, path, interface, host, timeout) if named else None
     memory = Memory()
     results: list[CheckResult] = []
     try:

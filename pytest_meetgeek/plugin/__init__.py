@@ -252,13 +252,17 @@ class _Reporter:
         if any(name == "meetgeek.check" for name, _ in report.user_properties):
             self._loaded().add(report)
 
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         path = self._config.getoption("meetgeek_report")
         # xdist's workers have no say: the controller sees all.
         if path and not hasattr(self._config, "workerinput"):
             from pytest_meetgeek.plugin.settings import arguments_of_run_checks
 
             self._loaded().write(path, arguments_of_run_checks(self._config))
+        # Neither green nor red: the suite could not run. Tests of the user's own keep their status.
+        if self._config.getoption("meetgeek_app") and self._results is not None and self._results.could_not_run:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         if self._results is not None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_meetgeek._nearest import did_you_mean
+from pytest_meetgeek.checks.apart import StartedApart
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.check import run_check
 from pytest_meetgeek.checks.context import CheckContext, Memory
 from pytest_meetgeek.checks.counter import CommandError
-from pytest_meetgeek.checks.unset_secret import UnsetSecret
 from pytest_meetgeek.drivers.asgi import LifespanError
 from pytest_meetgeek.forgeries import FORGERIES
 from pytest_meetgeek.plugin import settings
@@ -115,8 +115,9 @@ def parametrize_checks(metafunc: pytest.Metafunc) -> None:
     parameters: list[Any] = []
     for check in settings.chosen_checks(metafunc.config):
         marks = [pytest.mark.meetgeek_check(id=check.id, level=check.level)]
-        if check.id in known:
-            reason = f"known deviation: {known[check.id]}"
+        deviation = known.get(check.id)
+        if deviation is not None and not deviation.has_ended:
+            reason = f"known deviation: {deviation.reason}"
             marks.append(pytest.mark.xfail(reason=reason, strict=True, raises=pytest.fail.Exception))
         parameters.append(pytest.param(check.id, marks=marks, id=check.id))
     metafunc.parametrize("meetgeek_check", parameters, indirect=True)
@@ -250,13 +251,16 @@ def offer_check(
                 receiver,
                 spy,
                 memory,
-                _unset_secret(config, receiver, host),
+                _started_apart(config, receiver, host),
                 strict=settings.is_strict(config),
                 one_thread=_ONE_THREAD if in_process and item.get_closest_marker("django_db") else "",
                 secret_variable=config.getoption("meetgeek_secret_env"),
                 command=None if in_process else settings.command_counter(config),
             )
             result = run_check(CHECKS[check_id], context)
+            deviation = settings.deviations(config).get(check_id)
+            if deviation is not None and deviation.has_ended:
+                _remind(result, deviation.reason)
         except CommandError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         except LifespanError as error:
@@ -270,7 +274,7 @@ def offer_check(
         ]
         if result.outcome == "skipped":
             pytest.skip(result.reason)
-        if result.outcome == "warned" and check_id not in settings.deviations(config):
+        if result.outcome == "warned" and (deviation is None or deviation.has_ended):
             pytest.xfail(result.text)
         if result.outcome in {"failed", "warned"}:
             pytest.fail(result.text, pytrace=False)
@@ -280,17 +284,25 @@ def offer_check(
     item.obj = test
 
 
+def _remind(result: CheckResult, reason: str) -> None:
+    """Say at a finding that it was a known deviation."""
+    if result.outcome in {"failed", "warned"}:
+        ended = f"this was a known deviation: {reason}"
+        result.note = f"{result.note}; {ended}" if result.note else ended
+        result.text += f"\n  ended:    {ended}"
+
+
 def _memory_of(item: pytest.Function) -> Memory:
     """Find what the checks of one suite have learned so far: they are one test, with a parameter."""
     memories = item.config.stash.setdefault(_MEMORIES, {})
     return memories.setdefault(item.nodeid.partition("[")[0], Memory())
 
 
-def _unset_secret(config: pytest.Config, receiver: Receiver, host: str | None) -> UnsetSecret | None:
+def _started_apart(config: pytest.Config, receiver: Receiver, host: str | None) -> StartedApart | None:
     target, variable = settings.app_module(config), config.getoption("meetgeek_secret_env")
-    if target is None or not variable:
+    if target is None:
         return None
-    return UnsetSecret(target, variable, receiver.path, settings.interface(config), host, settings.timeout(config))
+    return StartedApart(target, variable, receiver.path, settings.interface(config), host, settings.timeout(config))
 
 
 def _properties(result: CheckResult) -> list[tuple[str, object]]:

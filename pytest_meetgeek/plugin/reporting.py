@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_meetgeek.checks.catalogue import CHECKS
+from pytest_meetgeek.checks.diagnosis import NOT_SIGNED_ALIKE
 from pytest_meetgeek.checks.report import Report
 from pytest_meetgeek.checks.result import CheckResult
 from pytest_meetgeek.forgeries import TEST_SECRET
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "warned", "skipped")
 _DEVIATION = "known deviation: "
+_NOTHING_ACCEPTED = "blocked by ack.status"
 
 
 class Results:
@@ -105,6 +107,20 @@ class Results:
                 f"  {unproven} refusals seen as 401 only: "
                 "give --meetgeek-handler=module:function to prove that nothing was processed"
             )
+        if self.could_not_run:
+            terminal.line(f"  could not run: {self.could_not_run}")
+
+    @property
+    def could_not_run(self) -> str:
+        """Why the checks say nothing about the receiver; empty if they do."""
+        results = self._ordered()
+        if any(result.id == "ack.status" and NOT_SIGNED_ALIKE in result.note for result in results):
+            return "nothing was accepted: give the secret that the receiver verifies with"
+        if all(result.outcome == "skipped" for result in results) and any(
+            result.reason.startswith(_NOTHING_ACCEPTED) for result in results
+        ):
+            return "nothing was accepted, and no check could run: run ack.status, too"
+        return ""
 
     def _ordered(self) -> list[CheckResult]:
         order = {check_id: number for number, check_id in enumerate(CHECKS)}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_meetgeek._django import database_names
 from pytest_meetgeek._nearest import did_you_mean
 from pytest_meetgeek._targets import TargetError, load
 from pytest_meetgeek.checks.catalogue import CHECKS
@@ -34,6 +37,9 @@ NO_APP = (
 
 # How many genuine events a run of the whole suite sends to a URL, rounded up; a test counts them.
 GENUINE_EVENTS = 300
+
+# Behind the reason of a known deviation: its last day.
+_END = re.compile(r"\s*\(until\b\s*([^()]*)\)?$", re.IGNORECASE)
 
 _APPS = pytest.StashKey[dict[str, object]]()
 
@@ -240,7 +246,7 @@ def warnings_before(config: pytest.Config) -> list[str]:
     app = option(config, "meetgeek_app")
     if _is_url(app):
         return [f"MeetGeek: up to {GENUINE_EVENTS} genuine events will be sent to {app}, and processed there"]
-    names = _django_databases()
+    names = database_names()
     if names and not _has_pytest_django(config):
         where = f"Django's own database ({', '.join(names)})"
         return [f"MeetGeek: what the app writes goes to {where}: install pytest-django for a test database"]
@@ -256,7 +262,7 @@ def mark_for_django(item: pytest.Item) -> None:
         item: A test that runs a check.
     """
     config = item.config
-    if not _has_pytest_django(config) or item.get_closest_marker("django_db") or not _django_databases():
+    if not _has_pytest_django(config) or item.get_closest_marker("django_db") or not database_names():
         return
     app = option(config, "meetgeek_app")
     try:
@@ -269,15 +275,6 @@ def mark_for_django(item: pytest.Item) -> None:
 def _has_pytest_django(config: pytest.Config) -> bool:
     """Tell whether pytest-django is loaded, by its entry point or by -p."""
     return any(config.pluginmanager.hasplugin(name) for name in ("django", "pytest_django", "pytest_django.plugin"))
-
-
-def _django_databases() -> list[str]:
-    """The names of the databases of the Django project that is set up in this process."""
-    configuration: Any = sys.modules.get("django.conf")
-    if configuration is None or not configuration.settings.configured:
-        return []
-    databases: dict[str, dict[str, Any]] = configuration.settings.DATABASES
-    return [str(database["NAME"]) for database in databases.values() if database.get("NAME")]
 
 
 def arguments_of_run_checks(config: pytest.Config) -> str:
@@ -348,26 +345,56 @@ def watching_spy(config: pytest.Config) -> Spy:
     return spy
 
 
-def deviations(config: pytest.Config) -> dict[str, str]:
-    """Read the known deviations: check ids and reasons.
+@dataclass(frozen=True)
+class Deviation:
+    """A known deviation.
+
+    Args:
+        reason: Why it is fine, with its end if it has one.
+        has_ended: Its last day is over: the check fails again.
+    """
+
+    reason: str
+    has_ended: bool
+
+
+def deviations(config: pytest.Config) -> dict[str, Deviation]:
+    """Read the known deviations, by the ids of their checks.
 
     Args:
         config: The run.
 
     Raises:
-        pytest.UsageError: There is no such check, or the reason is missing.
+        pytest.UsageError: There is no such check, the reason is missing, or the end is no date.
     """
-    known: dict[str, str] = {}
+    known: dict[str, Deviation] = {}
     for line in config.getini("meetgeek_deviations"):
         check_id, _, reason = (part.strip() for part in line.partition(":"))
         if check_id not in CHECKS:
             raise pytest.UsageError(
                 f"meetgeek_deviations: unknown check {check_id!r}: {did_you_mean(check_id, CHECKS)}"
             )
-        if not reason:
+        if not re.sub(_END, "", reason):
             raise pytest.UsageError(f"meetgeek_deviations: {check_id} needs a reason: '{check_id}: why'")
-        known[check_id] = reason
+        known[check_id] = Deviation(reason, _has_ended(check_id, reason))
     return known
+
+
+def _has_ended(check_id: str, reason: str) -> bool:
+    """Tell whether the day in "(until 2027-01-31)", at the end of the reason, is over."""
+    end = re.search(_END, reason)
+    if end is None:
+        return False
+    text = end[1].strip()
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError(text)
+        last = date.fromisoformat(text)
+    except ValueError:
+        raise pytest.UsageError(
+            f"meetgeek_deviations: {check_id}: {text!r} is no date: write '(until 2027-01-31)' behind the reason"
+        ) from None
+    return last < datetime.now().astimezone().date()
 
 
 def chosen_checks(config: pytest.Config) -> list[Check]:

@@ -34,6 +34,18 @@ def test_a_receiver_that_lets_all_through_does_not(process, environment, folder)
     assert (found["id"], found["outcome"]) == ("rej.status", "failed")
 
 
+@pytest.mark.parametrize("words", [[], ["--", "-k", "raw"]])
+def test_a_receiver_with_another_secret_cannot_be_checked(process, environment, folder, words):
+    (folder / "other.py").write_text(
+        "from mg_middleware import MeetGeekASGIMiddleware\n"
+        "from shop import unguarded\n"
+        'app = MeetGeekASGIMiddleware(unguarded, "another secret")\n'
+    )
+    ended = process("check", "other:app", *words, env=environment)
+    assert ended.status == 2
+    assert "  could not run: nothing was accepted" in ended.out
+
+
 def test_a_receiver_at_a_url_passes(process, receiver, environment):
     ended = process("check", receiver.url, "--", "-k", "sig.missing or ack.status", env=environment)
     assert ended.status == 0, ended.out

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import json
+from functools import partial
 
 import pytest
 from plugin_findings import failed, findings
@@ -14,6 +16,10 @@ from pytest_meetgeek.checks.context import CheckContext
 
 def mac(body, key=SECRET):
     return hmac.new(key, body, hashlib.sha256).hexdigest()
+
+
+def mac_of_json(body, **dumps):
+    return mac(json.dumps(json.loads(body), **dumps).encode())
 
 
 def receiver_of(header, value):
@@ -48,6 +54,14 @@ def found_in(app, secret=SECRET, **options):
         ("authorization", lambda body: f"Bearer {SECRET.decode()}", "the app expects the secret itself in Author*"),
         ("x-mg-signature", lambda body: mac(body, SECRET + b"\n"), "the app's secret ends in a newline, unlike *"),
         ("x-mg-signature", lambda body: mac(body, SECRET + b"\r\n"), "the app's secret ends in CR and LF, unlike *"),
+        *(
+            ("x-mg-signature", partial(mac_of_json, **dumps), "the app hashes JSON that it parsed and wrote again; *")
+            for dumps in (
+                {"separators": (",", ":")},
+                {"separators": (",", ":"), "sort_keys": True},
+                {"sort_keys": True},
+            )
+        ),
         ("x-mg-signature", lambda body: mac(body, b"another"), "the genuine signature is refused: does the app *"),
     ],
 )

@@ -38,7 +38,7 @@ FINDINGS = {
 NOTES = {"ack.before-work", "rej.no-log"}
 
 # These need more than an app in this process; other tests are theirs.
-ELSEWHERE = {"hdr.case", "cfg.unset-secret", "cfg.padded-secret"}
+ELSEWHERE = {"hdr.case", "rep.lost-worker", "cfg.unset-secret", "cfg.padded-secret"}
 
 
 @pytest.mark.parametrize("name", WRONG)

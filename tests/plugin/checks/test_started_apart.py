@@ -7,9 +7,9 @@ import pytest
 from plugin_receivers import SECRET, Right
 
 from pytest_meetgeek import CHECKS, MeetGeek, Receiver
+from pytest_meetgeek.checks.apart import StartedApart
 from pytest_meetgeek.checks.check import run_check
 from pytest_meetgeek.checks.context import CheckContext
-from pytest_meetgeek.checks.unset_secret import UnsetSecret
 
 APPS = """
     import os
@@ -60,9 +60,9 @@ def apart(tmp_path, monkeypatch):
         tmp_path.joinpath("plugin_apart_app.py").write_text(textwrap.dedent(source))
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setenv("SHOP_SECRET", SECRET.decode())
-        unset_secret = UnsetSecret(f"plugin_apart_app:{app}", "SHOP_SECRET", "/", "auto")
+        started = StartedApart(f"plugin_apart_app:{app}", "SHOP_SECRET", "/", "auto")
         with Receiver(receiver or Right().asgi) as running:
-            context = CheckContext(MeetGeek(SECRET), running, unset_secret=unset_secret, strict=True)
+            context = CheckContext(MeetGeek(SECRET), running, apart=started, strict=True)
             return run_check(CHECKS[check_id], context)
 
     return apart
@@ -133,7 +133,7 @@ def test_a_secret_with_a_newline_is_stripped_or_refused(app, outcome, detail, ap
     ],
 )
 def test_an_app_that_does_not_start_passes_only_if_it_says_no(statement, outcome, reason, apart, monkeypatch):
-    monkeypatch.setattr("pytest_meetgeek.checks.unset_secret._PATIENCE", 3 if "sleep" in statement else 60)
+    monkeypatch.setattr("pytest_meetgeek.checks.apart._PATIENCE", 3 if "sleep" in statement else 60)
     result = apart("cfg.unset-secret", "app", f"import os, sys, time\n{statement}\n")
     assert result.outcome == outcome
     assert fnmatch(result.reason, reason)

@@ -139,10 +139,11 @@ def meetings(pytester):
         return database.execute("SELECT count(*) FROM shop_meeting").fetchone()[0]
 
 
-@pytest.mark.parametrize(("kind", "skipped"), [("wsgi", 5), ("asgi", 4)])
+@pytest.mark.parametrize(("kind", "skipped"), [("wsgi", 6), ("asgi", 5)])
 def test_a_project_under_pytest_django_passes_on_the_test_database(kind, skipped, project, pytester):
-    result = project(migrated=True)(f"shop.{kind}:application", "--meetgeek-strict")
+    result = project(migrated=True)(f"shop.{kind}:application", "--meetgeek-strict", "-rs")
     result.assert_outcomes(passed=TOTAL - skipped, skipped=skipped)
+    result.stdout.fnmatch_lines(["SKIPPED *: started apart, the app would not use the test database: *"])
     result.stdout.no_fnmatch_line("MeetGeek: what the app writes*")
     assert meetings(pytester) == 0
 

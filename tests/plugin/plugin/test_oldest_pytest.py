@@ -35,7 +35,7 @@ def test_it_is_the_oldest(run):
 @pytest.mark.parametrize(
     ("arguments", "status", "last_line"),
     [
-        ((APP, "--meetgeek-handler=plugin_shop:process", "--meetgeek-strict"), 0, "75 passed, 3 skipped"),
+        ((APP, "--meetgeek-handler=plugin_shop:process", "--meetgeek-strict"), 0, "76 passed, 3 skipped"),
         ((APP, "-k", "raw", "-m", "meetgeek_check"), 0, f"6 passed, {len(CHECKS) - 6} deselected"),
         (("--meetgeek-app=plugin_shop:key_error", "-k", "ack."), 1, "1 failed, 6 passed, 2 skipped"),
         (("--meetgeek-app=plugin_shop:forgetful", "--meetgeek-handler=plugin_shop:process", "-krep"), 0, "1 xfailed"),
@@ -45,7 +45,7 @@ def test_it_is_the_oldest(run):
         ((APP, "-o", "meetgeek_deviations=ack.sttus: x"), 4, "unknown check 'ack.sttus': did you mean 'ack.status'"),
         (("--meetgeek-app=no_such_shop:app",), 4, "No module named 'no_such_shop'"),
         (("-p", "no:meetgeek", APP), 4, "unrecognized arguments"),
-        (("--collect-only", "-q", APP), 0, "78 tests collected"),
+        (("--collect-only", "-q", APP), 0, "79 tests collected"),
     ],
 )
 def test_the_command_line(arguments, status, last_line, run):

@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from xml.etree.ElementTree import parse
 
@@ -30,7 +31,7 @@ def run(pytester):
 
 def test_one_line_tests_a_receiver(run):
     result = run(APP, HANDLER)
-    result.assert_outcomes(passed=75, skipped=TOTAL - 75)
+    result.assert_outcomes(passed=76, skipped=TOTAL - 76)
     result.stdout.fnmatch_lines(
         [
             f"collected {TOTAL} items",
@@ -40,7 +41,7 @@ def test_one_line_tests_a_receiver(run):
             "ack          9     0     0     0",
             "raw          6     0     0     0",
             "odd          2     0     0     0",
-            "rep          8     0     0     0",
+            "rep          9     0     0     0",
             "hdr          0     0     0     1",
             "rej          8     0     0     0",
             "cfg          0     0     0     2",
@@ -73,11 +74,11 @@ def test_the_failure_text(run):
 
 def test_a_violated_should_warns(run):
     result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, "-rx", "-k", "rep")
-    result.assert_outcomes(passed=7, xfailed=1, deselected=TOTAL - 8)
+    result.assert_outcomes(passed=8, xfailed=1, deselected=TOTAL - 9)
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "rep          7     0     1     0",
+            "rep          8     0     1     0",
             "  SHOULD rep.idempotent  (reported, not failed)",
             "           sent:     POST / analyzed, *",
             "           required: processed once",
@@ -92,12 +93,12 @@ def test_a_violated_should_warns(run):
 @pytest.mark.parametrize("strict", ["--meetgeek-strict", "-omeetgeek_strict=true"])
 def test_a_violated_should_fails_when_strict(strict, run):
     result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, strict, "-k", "rep")
-    result.assert_outcomes(passed=7, failed=1, deselected=TOTAL - 8)
+    result.assert_outcomes(passed=8, failed=1, deselected=TOTAL - 9)
     result.stdout.fnmatch_lines(
         [
             "?rep.idempotent? one meeting that arrives three times is processed once",
             "  note:     sent in turn, it was processed 3 times",
-            "rep          7     1     0     0",
+            "rep          8     1     0     0",
             "  SHOULD rep.idempotent",
         ],
     )
@@ -108,7 +109,7 @@ def test_without_a_handler_the_table_says_what_is_not_proven(run):
     result.assert_outcomes(passed=69, skipped=TOTAL - 69)
     result.stdout.fnmatch_lines(
         [
-            "rep          3     0     0     5",
+            "rep          3     0     0     6",
             f"  39 refusals seen as 401 only: give {HANDLER_OPTION} to prove that nothing was processed",
         ],
     )
@@ -173,10 +174,58 @@ def test_a_known_deviation_is_a_strict_xfail(pytester, run):
     assert report["ack.status"]["outcome"] == "failed"
 
 
+def day(distance):
+    """The date this many days from now."""
+    return (datetime.now().astimezone() + timedelta(days=distance)).date().isoformat()
+
+
+@pytest.mark.parametrize(("app", "check_id"), [("key_error", "ack.failed"), ("forgetful", "rep.idempotent")])
+@pytest.mark.parametrize(("distance", "known"), [(1, True), (0, True), (-1, False)])
+def test_a_known_deviation_may_have_an_end(distance, known, app, check_id, pytester, run):
+    reason = f"the gateway (until {day(distance)})"
+    pytester.makeini(f"[pytest]\nmeetgeek_deviations = {check_id}: {reason}")
+    result = run(f"--meetgeek-app=plugin_shop:{app}", HANDLER, "-rx", f"-k{check_id}", "--meetgeek-report=r.json")
+    is_must = app == "key_error"
+    fails = is_must and not known
+    result.assert_outcomes(xfailed=int(not fails), failed=int(fails), deselected=TOTAL - 1)
+    assert (f"{check_id}  (known deviation: {reason})" in result.stdout.str()) == known
+    (found,) = json.loads(pytester.path.joinpath("r.json").read_text())
+    assert found["note"].endswith(f"this was a known deviation: {reason}") != known
+    if fails:
+        result.stdout.fnmatch_lines([f"  ended:    this was a known deviation: {reason}"])
+
+
+def test_a_deviation_that_has_ended_may_pass(pytester, run):
+    pytester.makeini("[pytest]\nmeetgeek_deviations = ack.failed: the gateway (until 2020-12-31)")
+    run(APP, "-kack.failed").assert_outcomes(passed=1, deselected=TOTAL - 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (("plugin_shop:other_secret",), 4, "  could not run: nothing was accepted: give the secret that *"),
+        (("plugin_shop:other_secret", "-kraw"), 4, "  could not run: nothing was accepted, and no check could run: *"),
+        (("plugin_shop:other_secret", "-ksig.missing"), 0, ""),
+        (("plugin_shop:elsewhere", "-kack"), 1, ""),
+        (("plugin_shop:elsewhere", "-kraw"), 4, "  could not run: nothing was accepted, and no check could run: *"),
+        (("plugin_shop:app", "-kack.status"), 0, ""),
+        (("plugin_shop:app", "-khdr"), 0, ""),
+    ],
+)
+def test_where_nothing_is_accepted_the_run_is_neither_green_nor_red(arguments, status, line, run):
+    app, *others = arguments
+    result = run(f"--meetgeek-app={app}", *others)
+    assert result.ret == status
+    if line:
+        result.stdout.fnmatch_lines([line])
+    else:
+        result.stdout.no_fnmatch_line("*could not run*")
+
+
 def test_a_known_deviation_from_a_should_shows_its_reason(pytester, run):
     pytester.makeini("[pytest]\nmeetgeek_deviations = rep.idempotent: twice does no harm")
     result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, "-rx", "-krep")
-    result.assert_outcomes(passed=7, xfailed=1, deselected=TOTAL - 8)
+    result.assert_outcomes(passed=8, xfailed=1, deselected=TOTAL - 9)
     result.stdout.fnmatch_lines(
         [
             "  SHOULD rep.idempotent  (known deviation: twice does no harm)",
@@ -397,7 +446,7 @@ def test_two_workers_report_to_one_table(pytester, run):
         "--junitxml=j.xml",
         subprocess=True,
     )
-    result.assert_outcomes(passed=73, skipped=TOTAL - 74, failed=1)
+    result.assert_outcomes(passed=74, skipped=TOTAL - 75, failed=1)
     result.stdout.fnmatch_lines(
         ["ack          7     1     0     1", "sig         42     0     0     0", "  MUST   ack.failed"]
     )

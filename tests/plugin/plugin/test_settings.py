@@ -33,6 +33,14 @@ def run(pytester):
         ),
         (["-o", "meetgeek_deviations=ack.failed"], "meetgeek_deviations: ack.failed needs a reason: *"),
         (["-o", "meetgeek_deviations=ack.failed: "], "meetgeek_deviations: ack.failed needs a reason: *"),
+        (["-o", "meetgeek_deviations=ack.failed: (until 2027-01-31)"], "*: ack.failed needs a reason: *"),
+        *(
+            (
+                ["-o", f"meetgeek_deviations=ack.failed: the gateway (until {text})"],
+                f"*: ack.failed: '{text}' is no date: write '(until 2027-01-31)' behind the reason",
+            )
+            for text in ("2027-02-30", "31.1.2027", "2027-1-31", "20270131", "next week", "")
+        ),
         (["-o", "meetgeek_catalogue=new"], "meetgeek_catalogue: 'new' is no version, such as 1.0"),
         (["-o", "meetgeek_catalogue=0.9"], "meetgeek_catalogue: no check is as old as 0.9; *"),
     ],
@@ -286,7 +294,7 @@ def test_what_the_command_line_names_is_tested_and_nothing_else_set_up(more, pyt
     monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
     pytester.makeconftest(OTHERS)
     result = pytester.runpytest_subprocess("-pno:cacheprovider", "-pno:asyncio", *NAMED, "-krep or zeros", *more)
-    result.assert_outcomes(passed=9, deselected=0 if "-n2" in more else TOTAL - 9)
+    result.assert_outcomes(passed=10, deselected=0 if "-n2" in more else TOTAL - 10)
     result.stdout.fnmatch_lines(["tested: plugin_shop:app, path /hook, handler plugin_shop:process"])
 
 
