@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 import pytest
+from database_programs import find_program
 
 
 def skip_or_fail(reason):
@@ -28,12 +29,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def find_program(name):
-    """Find a program on PATH, or where Debian puts those of PostgreSQL."""
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin") or (str(found[-1]) if found else None)
 
 
 class DatabaseServer:
