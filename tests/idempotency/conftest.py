@@ -230,7 +230,8 @@ class Workers:
         self.log = folder / "runs.log"
         self.processes = []
 
-    def start(self, store, location, protocol, meetings, at_once, lease=60, seconds=0.0):
+    def start(self, store, location, protocol, meetings, at_once, *, lease=60, seconds=0.0, within=(), name=None):
+        """Start one; with a name, it notes when a handler begins and ends. `within` is how its command begins."""
         task = {
             "store": store,
             "location": str(location),
@@ -240,22 +241,28 @@ class Workers:
             "lease": lease,
             "seconds": seconds,
             "log": str(self.log),
+            "name": name,
         }
         process = subprocess.Popen(
-            [sys.executable, WORKER, json.dumps(task)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*within, sys.executable, WORKER, json.dumps(task)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.processes.append(process)
         return process
 
-    def go(self):
-        for process in self.processes:
+    def go(self, processes=None):
+        processes = self.processes if processes is None else processes
+        for process in processes:
             assert process.stdout.readline() == "ready\n"
-        for process in self.processes:
+        for process in processes:
             process.stdin.write("go\n")
             process.stdin.flush()
 
-    def statuses(self):
-        return [status for process in self.processes for status in json.loads(process.communicate()[0])]
+    def statuses(self, processes=None):
+        processes = self.processes if processes is None else processes
+        return [status for process in processes for status in json.loads(process.communicate()[0])]
 
     def runs(self):
         return Counter(self.log.read_text().split()) if self.log.exists() else Counter()

@@ -58,9 +58,7 @@ class DatabaseServer:
 
     def start(self):
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(), user=self.user, group=self._group(), stdout=log, stderr=log, cwd=self.folder
-            )
+            self._process = self.launch(log)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -74,8 +72,9 @@ class DatabaseServer:
             else:
                 return
 
-    def _group(self):
-        return None if self.user is None else pwd.getpwnam(self.user).pw_gid
+    def launch(self, log):
+        group = None if self.user is None else pwd.getpwnam(self.user).pw_gid
+        return subprocess.Popen(self.command(), user=self.user, group=group, stdout=log, stderr=log, cwd=self.folder)
 
     def stop(self):
         self._process.send_signal(self.stop_signal)

@@ -39,9 +39,12 @@ class RedisServer:
         self._folder = folder
         self._options = options
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
         self._client = self.client()  # to make one takes longer than what it does here
         self.start()
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}/0"
 
     def command(self):
         return [

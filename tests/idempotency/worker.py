@@ -69,8 +69,11 @@ def main():
     store = STORES[task["store"]](task["location"], lease=task["lease"])
 
     def handle(body):
-        append_line(task["log"], json.loads(body)["meeting_id"])
+        meeting = json.loads(body)["meeting_id"]
+        append_line(task["log"], f"{task['name']}-begins-{meeting}" if task["name"] else meeting)
         time.sleep(task["seconds"])
+        if task["name"]:
+            append_line(task["log"], f"{task['name']}-ends-{meeting}")
         return 200
 
     print("ready", flush=True)  # noqa: T201 - to the test
