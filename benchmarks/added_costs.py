@@ -78,8 +78,9 @@ def measure_alternative(benchmark, protocol, guard, name, *, bare, checked, requ
     with Laboratory(bare, protocol) as laboratory, Laboratory(checked, protocol) as checked_laboratory:
         guarded = guard(bare, SECRET)
         batches = [laboratory.batch(app, request, PATH, 20) for app in (bare, guarded)]
-        assert laboratory.status(request, PATH) == checked_laboratory.status(request, PATH) == 200
-        assert checked_laboratory.status(request.with_signature().with_header("X-Slack-Signature", "v0=0"), PATH) == 401
+        assert laboratory.response(request, PATH).status == checked_laboratory.response(request, PATH).status == 200
+        unsigned = request.with_signature().with_header("X-Slack-Signature", "v0=0")
+        assert checked_laboratory.response(unsigned, PATH).status == 401
         row = Row("Other ways to check, on the same application", name, "what the guard adds", at_least=at_least)
         checking = checked_laboratory.batch(checked, request, PATH, 20)
         measure(benchmark, row, checking, bare=batches[0], unit=batches[1], unit_bare=batches[0])
@@ -88,7 +89,7 @@ def measure_alternative(benchmark, protocol, guard, name, *, bare, checked, requ
 def measure_share(benchmark, protocol, guard, name, app):
     """Measure what guarding adds to an application of a framework, as a share of its own time."""
     with Laboratory(app, protocol) as laboratory:
-        assert laboratory.status(GENUINE, PATH) == 200
+        assert laboratory.response(GENUINE, PATH).status == 200
         bare, guarded = (laboratory.batch(each, GENUINE, PATH, 20) for each in (app, guard(app, SECRET)))
         row = Row("Added to one request of an application that does nothing", name, "the application's own time")
         measure(benchmark, row, guarded, bare=bare, unit=bare)

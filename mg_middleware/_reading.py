@@ -50,7 +50,8 @@ def read_body(stream: InputStream, verification: Verification, end: float) -> Re
     """
     while verification.size < end:
         try:
-            chunk = stream.read(int(min(_READ_SIZE, end - verification.size)))
+            wanted = end - verification.size
+            chunk = stream.read(_READ_SIZE if wanted > _READ_SIZE else int(wanted))
             refusal = verification.update(chunk) if chunk else None
         except Exception:  # servers have many classes for a client that left and for broken framing
             return INCOMPLETE_BODY

@@ -22,11 +22,13 @@ from mg_middleware._refusals import (
 from mg_middleware.delivery import Delivery
 
 if TYPE_CHECKING:
+    import hmac
+
     from mg_middleware._keys import Key
 
 _HEXADECIMAL = b"0123456789abcdef"
 _SIGNATURE_LENGTH = 64
-_MOST_DIGITS = 20  # more bytes than there are
+_MOST_DIGITS = 20  # more bytes than there are; int() refuses thousands of digits
 
 # A stranger may send a body in pieces of a byte or two, each of which would cost an object of its own. Pieces that make
 # up no more than this together, in bytes, are joined.
@@ -46,41 +48,18 @@ def check_header(signatures: list[bytes], declared: bytes | None, limit: float) 
     """
     if len(signatures) != 1:
         return REPEATED_SIGNATURE if signatures else MISSING_SIGNATURE
-    signature = parse_signature(signatures[0])
-    if signature is None:
+    # RFC 9110, section 5.5, allows spaces and tabs around a field value, and some servers leave them on. strip()
+    # without an argument would remove more.
+    signature = signatures[0].strip(b" \t")
+    if len(signature) != _SIGNATURE_LENGTH or signature.translate(None, _HEXADECIMAL):
         return MALFORMED_SIGNATURE
     if not declared:
         return signature, None
-    length = parse_length(declared)
-    if length is None:
+    # Plain ASCII digits (RFC 9110, section 8.6). int() alone would accept signs, spaces and underscores.
+    if not declared.isdigit():
         return INVALID_LENGTH
-    if length > limit:
-        return BODY_TOO_LARGE
-    return signature, length
-
-
-def parse_signature(value: bytes) -> bytes | None:
-    """Read the value of the header `X-MG-Signature`: 64 lower-case hexadecimal digits, `None` for anything else.
-
-    Only spaces and tabs at the ends are removed: RFC 9110, section 5.5, allows them around a field value and some
-    servers leave them on. `bytes.strip()` without an argument would remove more.
-    """
-    signature = value.strip(b" \t")
-    if len(signature) != _SIGNATURE_LENGTH or signature.translate(None, _HEXADECIMAL):
-        return None
-    return signature
-
-
-def parse_length(value: bytes) -> int | None:
-    """Read a declared length in bytes: plain ASCII digits (RFC 9110, section 8.6), `None` for anything else.
-
-    `int()` alone would accept signs, spaces and underscores, and refuse thousands of digits.
-    """
-    if not value.isdigit():
-        return None
-    if len(value) > _MOST_DIGITS:
-        value = value.lstrip(b"0")[:_MOST_DIGITS] or b"0"
-    return int(value)
+    length = int(declared if len(declared) <= _MOST_DIGITS else declared.lstrip(b"0")[:_MOST_DIGITS] or b"0")
+    return BODY_TOO_LARGE if length > limit else (signature, length)
 
 
 class Verification:
@@ -101,7 +80,9 @@ class Verification:
     __slots__ = ("_least", "_limit", "_macs", "_most", "chunks", "signature", "size")
 
     def __init__(self, keys: tuple[Key, ...], signature: bytes, length: int | None, limit: float) -> None:
-        self._macs = [(key, key.begin()) for key in keys]
+        self._macs: list[tuple[Key, hmac.HMAC]] = []
+        for key in keys:  # a comprehension costs more where there is one key
+            self._macs.append((key, key.begin()))
         self.signature: bytes = signature
         self._limit = limit
         self._least: float = length or 0
@@ -159,8 +140,12 @@ def verify_whole(keys: tuple[Key, ...], signature: bytes, body: bytes) -> Delive
         signature: the received signature, as `check_header` gives it.
         body: the whole body.
     """
-    macs = [(key, key.begin()) for key in keys]
-    for _, mac in macs:
+    macs: list[tuple[Key, hmac.HMAC]] = []
+    for key in keys:
+        mac = key.begin()
         mac.update(body)
-    key = matching_key(macs, signature)
-    return SIGNATURE_MISMATCH if key is None else Delivery([body], signature, key.key_id, key.fingerprint)
+        macs.append((key, mac))
+    matching = matching_key(macs, signature)
+    if matching is None:
+        return SIGNATURE_MISMATCH
+    return Delivery([body], signature, matching.key_id, matching.fingerprint)

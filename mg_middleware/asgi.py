@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from logging import DEBUG
 from sys import modules
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware._acknowledgement import acknowledging_send
@@ -58,7 +57,6 @@ __all__ = ["MeetGeekASGIMiddleware"]
 
 _FRAMING = (b"content-length", b"transfer-encoding")
 _SEQUENCES = frozenset({list, tuple})
-_CLIENTS = frozenset({list, tuple, NoneType})
 
 
 class MeetGeekASGIMiddleware:
@@ -156,7 +154,8 @@ class MeetGeekASGIMiddleware:
         if kind == "websocket":
             return await self._refuse_websocket(scope, send)
         # Read once, before the body: a server may add the trailer fields to the same list.
-        scope, signatures, declared, chunked = _read_fields(scope)
+        scope = _rereadable(scope)
+        signatures, declared, chunked = _find_fields(scope["headers"])
         checked = check_header(signatures, declared, self._limit)
         if isinstance(checked, Refusal):
             await self._refuse(scope, send, checked)
@@ -302,31 +301,20 @@ def _is_guarded(scope: Scope, paths: GuardedPaths) -> bool:
     return path not in paths.elsewhere and paths.includes(path)
 
 
-def _read_fields(scope: Scope) -> tuple[Scope, list[bytes], bytes | None, bool]:
-    """Read the header fields that matter.
-
-    Returns:
-        The scope, with its header and client in lists if they could only be read once; the signatures; the declared
-        length; and whether the body's framing says where it ends.
-    """
-    if type(scope["headers"]) not in _SEQUENCES or type(scope.get("client")) not in _CLIENTS:
-        scope = _with_lists(scope)
-    try:
-        return scope, *_find_fields(scope["headers"])
-    except TypeError:  # a name and value that have no index, and can only be read once
-        scope = _with_lists(scope)
-        return scope, *_find_fields(scope["headers"])
-
-
-def _with_lists(scope: Scope) -> Scope:
-    """Copy a scope whose header fields or client can only be read once, as in Falcon's test client."""
+def _rereadable(scope: Scope) -> Scope:
+    """Return the scope, or a copy with lists if its header fields and client can only be read once."""
+    headers = scope["headers"]
+    if type(headers) in _SEQUENCES and (not headers or type(headers[0]) in _SEQUENCES):
+        return scope
+    # The specification allows any iterable, and Falcon's test client takes it at its word.
     scope = scope.copy()
-    scope["headers"] = [tuple(field) for field in scope["headers"]]
+    scope["headers"] = [tuple(field) for field in headers]
     scope["client"] = tuple(scope.get("client") or ()) or None
     return scope
 
 
 def _find_fields(headers: Iterable[Any]) -> tuple[list[bytes], bytes | None, bool]:
+    """Return the signatures, the declared length, and whether the body's framing says where it ends."""
     signatures: list[bytes] = []
     declared: bytes | None = None
     chunked = False

@@ -23,6 +23,8 @@ __all__ = ["Webhook", "sign", "verify"]
 
 _NAMES = ("x-mg-signature", b"x-mg-signature")
 _NAME_LENGTH = len("x-mg-signature")  # most other fields have another, and needn't be lower-cased
+_TEXT = (str, bytes, bytearray)
+_SEVERAL = (list, tuple)
 
 
 class Webhook(KeyHolder):
@@ -159,14 +161,17 @@ def _signatures_in(headers: Any) -> list[bytes]:
     """Collect the signatures in any form of header fields."""
     if headers is None:
         return []
-    if issubclass(type(headers), str | bytes | bytearray):
+    if issubclass(type(headers), _TEXT):
         return [_as_bytes(headers)]
     if not hasattr(headers, "__iter__"):
         raise TypeError(f"headers must be a mapping, pairs or the signature, not {type(headers).__name__}")
     signatures: list[bytes] = []
     for name, value in headers.items() if hasattr(headers, "items") else headers:
         if len(name) == _NAME_LENGTH and name.lower() in _NAMES:
-            signatures += map(_as_bytes, value if issubclass(type(value), (list, tuple)) else [value])
+            if issubclass(type(value), _SEVERAL):
+                signatures += map(_as_bytes, value)
+            else:
+                signatures.append(_as_bytes(value))
     return signatures
 
 
@@ -174,4 +179,4 @@ def _as_bytes(signature: Any) -> bytes:
     # By type() and by the buffer: an object of a stranger's class may have a __class__ or methods that raise.
     if issubclass(type(signature), str):
         return str.encode(signature, "ascii", "replace")  # "?" is no hexadecimal digit
-    return b"".join((signature,)) if issubclass(type(signature), bytes | bytearray) else b""
+    return bytes.join(b"", (signature,)) if issubclass(type(signature), _TEXT) else b""

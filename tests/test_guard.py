@@ -1,6 +1,7 @@
 """What holds on both protocols: the options, the decision, the answers, the log and `on_verdict`."""
 
 import logging
+import math
 import traceback
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -26,7 +27,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mg_middleware import AnalysisSucceeded, ConfigurationError, Outcome, Verdict
-from mg_middleware._verification import parse_length
+from mg_middleware._refusals import INVALID_LENGTH
+from mg_middleware._verification import check_header
 
 UNAUTHORIZED = b"The request carries no valid signature.\n"
 UNAUTHORIZED_HEADERS = {
@@ -639,7 +641,7 @@ class TestLog:
 
 @pytest.mark.parametrize("value", each(INVALID_LENGTHS))
 def test_what_is_no_digits_is_no_length(value):
-    assert parse_length(value) is None
+    assert check_header([b"0" * 64], value, math.inf) is INVALID_LENGTH
 
 
 @pytest.mark.parametrize(
@@ -658,4 +660,4 @@ def test_what_is_no_digits_is_no_length(value):
     ],
 )
 def test_digits_are_a_length(value, length):
-    assert parse_length(value) == length
+    assert check_header([b"0" * 64], value, math.inf) == (b"0" * 64, length)

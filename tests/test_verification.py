@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mg_middleware._keys import Key, matching_key
-from mg_middleware._verification import Verification, parse_signature
+from mg_middleware._refusals import MALFORMED_SIGNATURE
+from mg_middleware._verification import Verification, check_header
+
+
+def check_signature(value):
+    return check_header([value], None, math.inf)
+
 
 # RFC 4231, section 4: key, data, HMAC-SHA-256. The fifth is given there to 128 bits only.
 RFC_4231 = {
@@ -178,7 +184,7 @@ def test_a_fingerprint_tells_keys_apart_and_is_no_signature():
     first, second = Key(b"first"), Key(b"second")
     assert first.fingerprint == Key(b"first\0", "named").fingerprint
     assert first.fingerprint != second.fingerprint
-    assert parse_signature(first.fingerprint.encode()) is None
+    assert check_signature(first.fingerprint.encode()) is MALFORMED_SIGNATURE
 
 
 def test_no_attribute_of_a_key_shows_its_secret():
@@ -191,28 +197,28 @@ def test_no_attribute_of_a_key_shows_its_secret():
 
 @pytest.mark.parametrize("value", each(MALFORMED_SIGNATURES))
 def test_what_is_no_64_lower_case_digits_is_no_signature(value):
-    assert parse_signature(value) is None
+    assert check_signature(value) is MALFORMED_SIGNATURE
 
 
 @pytest.mark.parametrize("value", each(PADDED_SIGNATURES))
 def test_spaces_and_tabs_at_the_ends_are_taken_off(value):
-    assert parse_signature(value) == PADDED_SIGNATURES["none"]
+    assert check_signature(value) == (PADDED_SIGNATURES["none"], None)
 
 
 def test_every_hexadecimal_digit_is_one():
-    assert parse_signature(b"0123456789abcdef" * 4) == b"0123456789abcdef" * 4
+    assert check_signature(b"0123456789abcdef" * 4) == (b"0123456789abcdef" * 4, None)
 
 
 @pytest.mark.parametrize("byte", [bytes([byte]) for byte in range(256) if chr(byte) not in "0123456789abcdef"])
 def test_no_other_byte_is_a_digit(byte):
-    assert parse_signature(b"0" * 63 + byte) is None
-    assert parse_signature(b"0" * 31 + byte + b"0" * 32) is None
+    assert check_signature(b"0" * 63 + byte) is MALFORMED_SIGNATURE
+    assert check_signature(b"0" * 31 + byte + b"0" * 32) is MALFORMED_SIGNATURE
 
 
 @pytest.mark.parametrize("byte", [bytes([byte]) for byte in range(256) if byte not in b" \t"])
 def test_no_other_byte_is_taken_off(byte):
-    assert parse_signature(PADDED_SIGNATURES["none"] + byte) is None
-    assert parse_signature(byte + PADDED_SIGNATURES["none"]) is None
+    assert check_signature(PADDED_SIGNATURES["none"] + byte) is MALFORMED_SIGNATURE
+    assert check_signature(byte + PADDED_SIGNATURES["none"]) is MALFORMED_SIGNATURE
 
 
 def compared(monkeypatch, keys, received):

@@ -9,7 +9,8 @@ from once_per_meeting import SECRET
 
 from mg_middleware import ConfigurationError
 from mg_middleware._keys import Key
-from mg_middleware._verification import parse_signature
+from mg_middleware._refusals import MALFORMED_SIGNATURE
+from mg_middleware._verification import check_header
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
 
 
@@ -228,7 +229,7 @@ def test_a_fingerprint_reveals_no_signature():
     key = Key(b"secret")
     fingerprint = hmac.new(b"secret", b"mg-middleware: fingerprint of a key", "sha256").hexdigest()[:32]
     assert key.fingerprint == fingerprint
-    assert parse_signature(key.fingerprint.encode()) is None
+    assert check_header([key.fingerprint.encode()], None, inf) is MALFORMED_SIGNATURE
 
 
 RANGE = f"must be more than 0 and at most {10**15} seconds, not"
