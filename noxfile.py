@@ -108,7 +108,7 @@ def oldest_pytest(session: nox.Session) -> None:
 
 @nox.session
 def installs(session: nox.Session) -> None:
-    """Install every extra on each Python of this machine, and follow "Getting started" in a fresh environment."""
+    """Install every extra on each Python of this machine; other pytest plugins; and follow "Getting started" afresh."""
     install(session, "tests")
     session.run("pytest", "-m", "installs", *session.posargs, env=TESTING)
 
