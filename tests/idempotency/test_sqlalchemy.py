@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -70,6 +71,25 @@ def test_one_of_many_threads_gets_the_key(store):
     results = claims_at_once(store)
     assert results.count(Claimed) == 1
     assert set(results) == {Claimed, InProgress}
+
+
+def test_one_thread_alone_opens_the_first_connection(tmp_path):
+    path = tmp_path / "own.sqlite3"
+    with contextlib.closing(SQLAlchemyStore(f"sqlite:///{path}")) as store:
+        store.create_table()
+    steps = []
+
+    def connect():
+        steps.append("begun")
+        time.sleep(0.05)
+        steps.append("open")
+        return sqlite3.connect(path, check_same_thread=False)
+
+    engine = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    assert claims_at_once(SQLAlchemyStore(engine)).count(Claimed) == 1
+    assert steps[:2] == ["begun", "open"]
+    assert steps[2:4] == ["begun", "begun"]  # the others need not wait for each other
+    engine.dispose()
 
 
 def test_the_table_of_ones_own_migrations_serves(urls):

@@ -103,6 +103,7 @@ class SQLAlchemyStore:
         self._statements = Statements(made.dialect.name, table, self.lease, min(time_to_live, _FOREVER))
         self.metadata: sqlalchemy.MetaData = self._statements.metadata
         self._loop = OneEventLoop("AsyncEngine")
+        self._first_connection: Lock | None = Lock()
         _stores.add(self)
 
     def claim(self, key: str) -> Claim | Awaitable[Claim]:
@@ -212,6 +213,7 @@ class SQLAlchemyStore:
         """Leave the connections to the parent of a forked process."""
         engine = self._engine if self.execution == "blocking" else self._engine.sync_engine
         engine.dispose(close=False)
+        self._first_connection = Lock()  # another thread of the parent may have held it
 
     def _run(self, step: Callable[[], Step[_Result]]) -> _Result | Awaitable[_Result]:
         if self.execution == "asynchronous":
@@ -233,8 +235,22 @@ class SQLAlchemyStore:
         dialect = self._engine.dialect
         return isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, None, None)
 
+    def _connect(self) -> Any:
+        """Open a connection. The first one is opened by one thread alone, since it prepares SQLAlchemy's dialect.
+
+        SQLAlchemy has a lock of its own for that, but threads that need it at once may each make another one.
+        """
+        lock = self._first_connection
+        if lock is not None:
+            with lock:
+                if self._first_connection is lock:
+                    connection = self._autocommit.connect()
+                    self._first_connection = None
+                    return connection
+        return self._autocommit.connect()
+
     def _run_once(self, step: Step[_Result]) -> _Result:
-        with self._autocommit.connect() as connection, closing(step):
+        with self._connect() as connection, closing(step):
             statement = next(step)
             while True:
                 result = connection.execute(*statement)
