@@ -75,7 +75,7 @@ class Receiver:
         interface: "asgi" or "wsgi", if "auto" can't find out.
         lifespan: Whether to run the lifespan of an ASGI app.
         allow_hosts: Hosts beyond loopback that a URL may name.
-        timeout: Seconds after which a request without a response is abandoned (not on WSGI).
+        timeout: Seconds after which a request without a response is abandoned (not for a WSGI app on Windows).
         host: The Host field. None: the URL's own; "testserver" for an app in this process, or for a Django project that
             does not serve that, the first host that it does serve.
 
@@ -249,7 +249,7 @@ class Receiver:
     def _send_blocking(self, request: WebhookRequest, path: str) -> Response:
         if self.interface == "url":
             return send_url(self._url, self._addressed(request), path, self._timeout)
-        return send_wsgi(cast("Any", self.app), self._addressed(request), path)
+        return send_wsgi(cast("Any", self.app), self._addressed(request), path, self._timeout)
 
     def _addressed(self, request: WebhookRequest) -> WebhookRequest:
         """Put the Host field in, if the request has none of its own."""

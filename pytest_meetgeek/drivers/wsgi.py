@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from pytest_meetgeek.response import Response
+from pytest_meetgeek.drivers.time_limit import limited
+from pytest_meetgeek.response import NoResponseError, Response
 
 if TYPE_CHECKING:
     from pytest_meetgeek.request import WebhookRequest
@@ -14,17 +15,23 @@ if TYPE_CHECKING:
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-def send_wsgi(app: WsgiApplication, request: WebhookRequest, path: str) -> Response:
+def send_wsgi(app: WsgiApplication, request: WebhookRequest, path: str, timeout: float) -> Response:
     """Send one request and collect the whole response; what the app raises is a 500 that carries the exception.
-
-    Not for a time limit: a WSGI app that does not return cannot be stopped.
 
     Args:
         app: The app.
         request: What to send.
         path: Where to send it.
+        timeout: Seconds that the app may take; then there is no response.
     """
     began = time.perf_counter()
+    try:
+        return limited(timeout, lambda: _call(app, request, path, began))
+    except NoResponseError as error:
+        return Response(0, error=error, seconds=time.perf_counter() - began)
+
+
+def _call(app: WsgiApplication, request: WebhookRequest, path: str, began: float) -> Response:
     started: list[tuple[int, tuple[tuple[str, str], ...]]] = []
     body = bytearray()
 

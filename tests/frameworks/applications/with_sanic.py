@@ -1,17 +1,15 @@
 """Sanic as an ASGI application."""
 
-from itertools import count
+from uuid import uuid4
 
 from sanic import Sanic
 from sanic.response import ResponseStream, text
 
 from mg_middleware import MeetGeekASGIMiddleware
 
-NUMBERS = count()
-
 
 def build_asgi(record, pieces, other_routes):
-    app = Sanic(f"webhooks-{next(NUMBERS)}")  # each of its own name
+    app = Sanic(f"webhooks-{uuid4()}")  # each of its own name, in whatever tests of this process
     app.config.TOUCHUP = False  # it rewrites the methods of the class, and can do it once
 
     @app.route("/webhooks/meetgeek", methods=["GET", "POST"], name="webhook")
