@@ -785,19 +785,29 @@ def _unset_secret(context: CheckContext) -> None:
     apart = _with_variable(context)
     if context.send(context.meetgeek.forged("missing")).status in SUCCESSES:
         context.skip("blocked by rej.status or sig.missing: an unsigned delivery gets a 2xx with the secret, too")
+    # What is accepted apart is written to Django's own database, and not to the test database.
+    may_be_written = not has_test_database()
+    started = False
     for state in ("removed", "empty"):
         forged = [context.meetgeek.forged(how) for how in ("missing", "empty-secret", "none-secret")]
-        genuine = context.meetgeek.analyzed()
-        responses = apart.deliver([*forged, genuine], state)
+        genuine = [context.meetgeek.analyzed()] if may_be_written else []
+        responses = apart.deliver([*forged, *genuine], state)
         if responses is None:
             continue  # it does not start without its secret: that is as safe as a 401
+        started = True
         for request, response in zip(forged, responses, strict=False):
             if response.status in SUCCESSES:
                 raise CheckFailure(request, "anything but acceptance", response, f"{apart.variable} is {state}")
-        if responses[-1].status in SUCCESSES:
+        if genuine and responses[-1].status in SUCCESSES:
             context.skip(
                 f"the app reads its secret elsewhere: with {apart.variable} {state}, it accepts what the secret signs"
             )
+
+    if started and not may_be_written:
+        context.skip(
+            f"without {apart.variable} nothing forged is accepted; that the app reads its secret there is not tried: "
+            "a genuine delivery might be written to Django's own database"
+        )
 
 
 @_check(

@@ -23,6 +23,7 @@ SUCCESSES = range(200, 300)
 NO_HANDLER = (
     "nothing counts what is processed: give --meetgeek-handler=module:function (at a URL: --meetgeek-count=COMMAND)"
 )
+TEST_DATABASE = "one request at a time: a test database of Django serves one thread; run this check at a URL"
 # Long enough for what an app does right after its response, in seconds.
 AFTERMATH = 0.02
 

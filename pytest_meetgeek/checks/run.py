@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_meetgeek._django import has_test_database
 from pytest_meetgeek._nearest import did_you_mean
 from pytest_meetgeek._targets import load
 from pytest_meetgeek.checks.apart import StartedApart
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.check import run_check
-from pytest_meetgeek.checks.context import CheckContext, Memory
+from pytest_meetgeek.checks.context import TEST_DATABASE, CheckContext, Memory
 from pytest_meetgeek.checks.counter import CommandCounter
 from pytest_meetgeek.meetgeek import MeetGeek
 from pytest_meetgeek.receiver import Receiver
@@ -60,8 +61,8 @@ def run_checks(  # one argument for each option of the plugin
         host: The Host field of each request; None for the usual one.
         timeout: Seconds that the receiver may take to respond.
         allow_hosts: Hosts beyond loopback that a URL may name.
-        at_once: Whether requests may be sent at the same time. A Django `TestCase` has a database connection for one
-            thread only.
+        at_once: Whether requests may be sent at the same time. To an app in this process they never are while Django's
+            test database is in use.
         secret_env: The environment variable from which an app that was given by name reads its secret: the app is
             also started without it.
         count: At a URL: a shell command that prints how many events were processed so far.
@@ -92,6 +93,8 @@ def run_checks(  # one argument for each option of the plugin
         with Receiver(
             app, path=path, interface=interface, allow_hosts=allow_hosts, timeout=timeout, host=host
         ) as receiver:
+            in_process = receiver.interface != "url"
+            one_thread = TEST_DATABASE if in_process and has_test_database() else "" if at_once else _ONE_THREAD
             for check_id in chosen:
                 context = CheckContext(
                     MeetGeek(secret, seed=f"{seed}:{check_id}"),
@@ -101,9 +104,9 @@ def run_checks(  # one argument for each option of the plugin
                     apart,
                     strict=strict,
                     # A counter settles before its first reading, so each check has its own.
-                    command=CommandCounter(count, break_, heal) if count and receiver.interface == "url" else None,
+                    command=CommandCounter(count, break_, heal) if count and not in_process else None,
                     secret_variable=secret_env,
-                    one_thread="" if at_once else _ONE_THREAD,
+                    one_thread=one_thread,
                 )
                 results.append(run_check(CHECKS[check_id], context))
     finally:

@@ -15,7 +15,7 @@ from pytest_meetgeek._nearest import did_you_mean
 from pytest_meetgeek.checks.apart import StartedApart
 from pytest_meetgeek.checks.catalogue import CHECKS
 from pytest_meetgeek.checks.check import run_check
-from pytest_meetgeek.checks.context import CheckContext, Memory
+from pytest_meetgeek.checks.context import TEST_DATABASE, CheckContext, Memory
 from pytest_meetgeek.checks.counter import CommandError
 from pytest_meetgeek.drivers.asgi import LifespanError
 from pytest_meetgeek.forgeries import FORGERIES
@@ -43,7 +43,6 @@ _NAMED = {
 # The fields of a result that travel as they are, and all that travels of it.
 _TEXTS = ("reason", "sent", "required", "received", "note", "why")
 _RESULT_PROPERTIES = {f"meetgeek.{name}" for name in (*_TEXTS, "seconds", "unproven", "noted", "tested")}
-_ONE_THREAD = "one request at a time: a test database of Django serves one thread; run this check at a URL"
 _MEMORIES = pytest.StashKey[dict[str, Memory]]()
 
 
@@ -253,7 +252,7 @@ def offer_check(
                 memory,
                 _started_apart(config, receiver, host),
                 strict=settings.is_strict(config),
-                one_thread=_ONE_THREAD if in_process and item.get_closest_marker("django_db") else "",
+                one_thread=TEST_DATABASE if in_process and item.get_closest_marker("django_db") else "",
                 secret_variable=config.getoption("meetgeek_secret_env"),
                 command=None if in_process else settings.command_counter(config),
             )

@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+import textwrap
 
 import pytest
 
@@ -205,3 +206,92 @@ def test_a_project_that_serves_nobody_is_told_of_the_host(project):
     run = project(debug=False, migrated=True)
     result = run("shop.wsgi:application", "-k", "ack.status", plugins=ALONE)
     result.stdout.fnmatch_lines(["  note:     does the app accept this Host? (--meetgeek-host; Django: ALLOWED_HOSTS)"])
+
+
+MANAGE = """
+    import os
+    import sys
+
+    from django.core.management import execute_from_command_line
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "shop.settings"
+    execute_from_command_line(sys.argv)
+"""
+TESTS = """
+    from django.core.asgi import get_asgi_application
+    from django.core.wsgi import get_wsgi_application
+    from django.test import TestCase, TransactionTestCase
+
+    from pytest_meetgeek import run_checks
+    from shop.models import Meeting
+
+    def found(app, **options):
+        arguments = {"path": "/hook", "handler": "shop.urls:process", "strict": True}
+        results = run_checks(app, "meetgeek-test-secret", **arguments, **options)
+        findings = [result.text for result in results if result.outcome == "failed"]
+        skipped = {result.id: result.reason for result in results if result.outcome == "skipped"}
+        return findings, skipped, Meeting.objects.count() > 20
+
+    APART = {"hdr.case", "rep.lost-worker", "cfg.unset-secret", "cfg.padded-secret"}
+
+    class WithTransactions(TransactionTestCase):
+        maxDiff = None
+
+        def test_wsgi(self):
+            findings, skipped, written = found(get_wsgi_application())
+            self.assertEqual((findings, set(skipped), written), ([], {*APART, "raw.chunked", "rep.concurrent"}, True))
+
+        def test_asgi(self):
+            findings, skipped, written = found(get_asgi_application())
+            self.assertEqual((findings, set(skipped), written), ([], {*APART, "rep.concurrent"}, True))
+
+        def test_by_name(self):
+            only = ["rep.lost-worker", "cfg.unset-secret", "cfg.padded-secret"]
+            _, skipped, _ = found("shop.wsgi:application", secret_env="SHOP_SECRET", only=only)
+            self.assertEqual(set(skipped), {*only})
+            for name in ("rep.lost-worker", "cfg.padded-secret"):
+                self.assertIn("would not use the test database", skipped[name])
+            self.assertIn("without SHOP_SECRET nothing forged is accepted", skipped["cfg.unset-secret"])
+
+    class InOneTransaction(TestCase):
+        def test_wsgi(self):
+            findings, skipped, written = found(get_wsgi_application())
+            self.assertEqual((findings, set(skipped), written), ([], {*APART, "raw.chunked", "rep.concurrent"}, True))
+"""
+
+
+def test_manage_py_test_runs_the_suite_without_pytest(project, pytester, monkeypatch):
+    project(migrated=True)
+    monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
+    pytester.makepyfile(manage=MANAGE)
+    pytester.path.joinpath("shop/tests.py").write_text(textwrap.dedent(TESTS))
+    result = pytester.run(sys.executable, "-W", "error::ResourceWarning", "manage.py", "test")
+    assert result.ret == 0, result.stderr.str()
+    result.stderr.fnmatch_lines(["Ran 4 tests in *", "OK"])
+    assert meetings(pytester) == 0
+
+
+@pytest.mark.parametrize(
+    ("secret", "at_start", "outcome"),
+    [
+        ("os.environ.get('SHOP_SECRET', '').encode()", "", {"failed": 1}),
+        ("os.environ['SHOP_SECRET'].encode()", "if not os.environ['SHOP_SECRET']: raise ValueError", {"passed": 1}),
+        ("(os.environ.get('SHOP_SECRET') or 'a fallback').encode()", "", {"skipped": 1}),
+    ],
+    ids=["open", "does not start", "closed"],
+)
+def test_what_is_open_without_its_secret_is_caught_under_pytest_django_too(
+    secret, at_start, outcome, project, pytester, monkeypatch
+):
+    run = project(migrated=True)
+    monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
+    urls, settings = pytester.path / "shop" / "urls.py", pytester.path / "shop" / "settings.py"
+    right = urls.read_text().replace('b"meetgeek-test-secret"', "SECRET").replace("import json", "import json, os")
+    urls.write_text(right.replace("def process(", f"SECRET = {secret}\n\ndef process("))
+    settings.write_text(f"import os\n{settings.read_text()}\n{at_start}\n")
+    result = run("shop.wsgi:application", "--meetgeek-secret-env=SHOP_SECRET", "-kunset-secret", "-rs")
+    result.assert_outcomes(**outcome, deselected=TOTAL - 1)
+    if "skipped" in outcome:
+        result.stdout.fnmatch_lines(["SKIPPED *: without SHOP_SECRET nothing forged is accepted; *"])
+    # What a fault lets in is written; a right project's own database stays as it is.
+    assert bool(meetings(pytester)) == ("failed" in outcome)
