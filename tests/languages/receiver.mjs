@@ -1,15 +1,19 @@
-// A receiver of MeetGeek webhooks in plain Node.js: `node receiver.mjs [MISTAKE]`, the secret in MG_SECRET.
-// Writes its port when it listens. Each mistake is one that real receivers make.
+// A receiver of MeetGeek webhooks in plain Node.js: `node receiver.mjs MISTAKE FOLDER`, the secret in MG_SECRET.
+// Writes its port when it listens. Each processed meeting is one line of FOLDER/done; while FOLDER/broken is there, its
+// work fails. Each mistake is one that real receivers make.
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { appendFileSync, existsSync } from "node:fs";
 import { createServer } from "node:http";
 
-const mistake = process.argv[2] ?? "none";
+const [mistake, folder] = process.argv.slice(2);
 const secret = process.env.MG_SECRET;
+const done = new Set();
 
 function isGenuine(body, received) {
   if (mistake === "missing-accepted" && received === undefined) return true;
   if (!/^[0-9a-f]{64}$/.test(received ?? "")) return false;
   let signed = body;
+  if (mistake === "text-hashed") signed = body.toString("utf8").normalize();
   if (mistake === "reserialised") {
     try {
       signed = JSON.stringify(JSON.parse(body.toString("utf8")));
@@ -40,6 +44,15 @@ const server = createServer({ maxHeaderSize: 65_536 }, (request, response) => {
     if (mistake === "id-demanded" && typeof event?.meeting_id !== "string") {
       response.writeHead(400).end();
       return;
+    }
+    const id = event?.meeting_id;
+    if (typeof id === "string" && !done.has(id)) {
+      if (existsSync(`${folder}/broken`)) {
+        response.writeHead(mistake === "failure-swallowed" ? 200 : 500, { "Content-Length": "0" }).end();
+        return;
+      }
+      appendFileSync(`${folder}/done`, `${JSON.stringify(id)}\n`);
+      if (mistake !== "forgetful") done.add(id);
     }
     response.writeHead(200, { "Content-Length": "0" }).end();
   });
