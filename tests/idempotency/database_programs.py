@@ -6,7 +6,12 @@ import subprocess
 from pathlib import Path
 
 # Each with the package of Debian that has it.
-PROGRAMS = {"redis-server": "redis-server", "postgres": "postgresql", "mariadbd": "mariadb-server"}
+PROGRAMS = {
+    "redis-server": "redis-server",
+    "postgres": "postgresql",
+    "mariadbd": "mariadb-server",
+    "memcached": "memcached",
+}
 
 
 def find_program(name):

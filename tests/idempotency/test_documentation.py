@@ -1,17 +1,29 @@
-"""The store of one's own in docs/how-to/choose-a-store.md does what the page says."""
+"""The stores of docs/how-to/write-a-store.md keep the promises of a store, on real servers."""
 
+import json
+import os
 import re
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
 import pytest
+from database_programs import find_program
+from database_servers import free_port, skip_or_fail
+from django.core.cache.backends.filebased import FileBasedCache
 from once_per_meeting import SECRET, asgi_answer, asgi_application, succeeded
+from redis_servers import wait_until
 
 from mg_middleware import MeetGeekASGIMiddleware
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
 from mg_middleware.testing import check_store
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "choose-a-store.md"
+SCRIPT = Path(__file__).with_name("django_stores.py")
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-store.md"
 
 
 @pytest.fixture
@@ -71,6 +83,143 @@ def test_the_store_of_ones_own_keeps_its_promises(store_class, postgresql_server
 
     async def make():
         address = f"postgresql://tester@127.0.0.1:{postgresql_server.port}/postgres"
-        return Closing(await asyncpg.create_pool(address, min_size=1, max_size=20))
+        return Closing(await asyncpg.create_pool(address, min_size=1, max_size=20), lease=0.5)
 
     check_store(make)
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def memcached_port():
+    program = find_program("memcached")
+    if program is None:
+        skip_or_fail("the program memcached is not found (Debian's package memcached has it)")
+    port = free_port()
+    user = ["-u", "nobody"] if os.getuid() == 0 else []
+    process = subprocess.Popen([program, "-l", "127.0.0.1", "-p", str(port), *user])
+    try:
+        wait_until(lambda: process.poll() is None and listens(port), "memcached listens")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@pytest.fixture
+def check_in_django(tmp_path):
+    """Check a store of the page in a Django project that has its files, in a process of its own."""
+    for name, code in re.findall(
+        r":caption: (meetings/\w+\.py)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
+    ):
+        file = tmp_path / "project" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code, encoding="utf-8")
+
+    def check(store, **task):
+        task |= {"folder": str(tmp_path / "project"), "store": store}
+        result = subprocess.run(
+            [sys.executable, "-W", "error", SCRIPT, json.dumps(task)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert result.returncode == 0, result.stderr
+
+    return check
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_store_of_djangos_orm_keeps_its_promises(check_in_django, database, request, tmp_path):
+    if database == "sqlite":
+        settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "own.sqlite3")}
+    else:
+        server = request.getfixturevalue("postgresql_server")
+        server.execute("DROP TABLE IF EXISTS meetings_delivery")
+        address = {"HOST": "127.0.0.1", "PORT": server.port, "USER": "tester", "NAME": "postgres"}
+        settings = {"ENGINE": "django.db.backends.postgresql", **address, "OPTIONS": {"connect_timeout": 2}}
+    check_in_django("meetings.stores:ModelStore", databases=settings, options={"lease": 0.5})
+
+
+def test_the_store_of_djangos_cache_keeps_its_promises_on_redis(check_in_django, redis_server):
+    options = {"socket_connect_timeout": 1, "socket_timeout": 2}
+    caches = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": redis_server.url,
+        "OPTIONS": options,
+    }
+    check_in_django("meetings.cache_store:CacheStore", caches=caches, options={"lease": 1})
+
+
+def test_the_store_of_djangos_cache_keeps_its_promises_on_memcached(check_in_django, memcached_port):
+    caches = {
+        "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
+        "LOCATION": f"127.0.0.1:{memcached_port}",
+        "OPTIONS": {"connect_timeout": 1, "timeout": 2},
+    }
+    check_in_django("meetings.cache_store:CacheStore", caches=caches, options={"lease": 2})
+
+
+def test_the_store_of_djangos_cache_keeps_its_promises_in_one_process(check_in_django):
+    caches = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    check_in_django("meetings.cache_store:CacheStore", caches=caches, options={"lease": 1}, shared=False)
+
+
+def test_two_deliveries_can_both_add_to_a_cache_of_files(tmp_path):
+    barrier = threading.Barrier(2, timeout=10)
+
+    class Cache(FileBasedCache):
+        def has_key(self, *arguments):
+            found = super().has_key(*arguments)
+            barrier.wait()
+            return found
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda token: Cache(str(tmp_path), {}).add("key", token), "ab")) == [True, True]
+
+
+def test_two_deliveries_can_both_add_to_a_cache_in_the_database(postgresql_server):
+    postgresql_server.execute("DROP TABLE IF EXISTS the_cache")
+    program = f"""
+import threading, time
+from concurrent.futures import ThreadPoolExecutor
+import django
+from django.conf import settings
+address = dict(HOST="127.0.0.1", PORT={postgresql_server.port}, USER="tester", NAME="postgres")
+settings.configure(
+    DATABASES=dict(default=dict(ENGINE="django.db.backends.postgresql", **address)),
+    CACHES=dict(default=dict(BACKEND="django.core.cache.backends.db.DatabaseCache", LOCATION="the_cache")),
+)
+django.setup()
+from django.core.cache import cache
+from django.core.management import call_command
+from django.db import connection
+from django.db.backends.postgresql.operations import DatabaseOperations
+
+call_command("createcachetable")
+cache.set("key", "of before", 1)
+time.sleep(2.5)
+barrier = threading.Barrier(2, timeout=10)
+get_db_converters = DatabaseOperations.get_db_converters
+
+def both_have_looked(self, expression):
+    barrier.wait()
+    return get_db_converters(self, expression)
+
+DatabaseOperations.get_db_converters = both_have_looked
+
+def add(token):
+    added = cache.add("key", token, 10)
+    connection.close()
+    return added
+
+with ThreadPoolExecutor(2) as threads:
+    assert list(threads.map(add, "ab")) == [True, True]
+connection.close()
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stderr

@@ -36,7 +36,10 @@ def test_a_missing_server_is_a_skip_and_in_ci_a_failure(package, ci, outcome, mo
 
 @pytest.mark.usefixtures("nothing_is_found")
 def test_what_is_missing_is_named():
-    assert database_programs.servers_in_use() == "redis-server not found, postgres not found, mariadbd not found"
+    assert (
+        database_programs.servers_in_use()
+        == "redis-server not found, postgres not found, mariadbd not found, memcached not found"
+    )
 
 
 def test_every_run_of_the_tests_shows_the_servers():

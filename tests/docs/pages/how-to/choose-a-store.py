@@ -52,15 +52,3 @@ def the_key_is_in_the_file(page):
     assert stores.redis is not None
     for store in (stores.file, stores.redis, stores.database):
         store.close()
-
-
-@after(file="postgres_store.py")
-def the_store_of_ones_own_can_be_used(page):
-    from postgres_store import PostgresStore
-
-    from mg_middleware import MeetGeekASGIMiddleware
-
-    async def app(scope, receive, send):
-        """Never called."""
-
-    assert MeetGeekASGIMiddleware(app, idempotency_store=PostgresStore(None))
