@@ -99,6 +99,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("meetgeek_deviations", "known deviations, one in a line: 'id: reason'", type="linelist", default=[])
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """If a target is named and no test, load the conftest.py of this directory alone.
+
+    pytest would load those of testpaths or test*/ as well. They may need what is not installed here, and none of their
+    fixtures is used.
+    """
+    given = early_config.known_args_namespace
+    if given.meetgeek_app and not given.file_or_dir:
+        here = early_config.invocation_params.dir / "conftest.py"
+        given.file_or_dir = [str(here if here.exists() else __file__)]  # beside this file there is none
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; check the settings, if there are any."""
     config.addinivalue_line(

@@ -205,6 +205,23 @@ def test_the_user_s_addopts_are_not_used(process, environment, folder):
     assert ended.status == 0, ended.out + ended.err
 
 
+FIXTURE = "import pytest\n@pytest.fixture(scope='session')\ndef meetgeek_path(): return '/hook'\n"
+
+
+@pytest.mark.parametrize("testpaths", ["", "testpaths = tests"], ids=["no testpaths", "testpaths"])
+@pytest.mark.parametrize("conftest", [None, FIXTURE], ids=["no conftest", "a conftest"])
+def test_only_the_conftest_of_this_directory_is_loaded(process, environment, folder, testpaths, conftest):
+    (folder / "pytest.ini").write_text(f"[pytest]\n{testpaths}\n")
+    (folder / "tests").mkdir()
+    (folder / "tests" / "conftest.py").write_text("import a_module_that_is_not_installed\n")
+    path = ["--path", "/hook"]
+    if conftest is not None:
+        (folder / "conftest.py").write_text(conftest)
+        path = []
+    ended = process("check", guarded(folder), *path, "--", "-k", "ack.status", env=environment)
+    assert ended.status == 0, ended.out + ended.err
+
+
 def test_the_target_wins_over_fixtures(process, environment, folder):
     (folder / "conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef meetgeek_app(): raise RuntimeError('not what was named')\n"
