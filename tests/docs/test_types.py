@@ -23,6 +23,7 @@ UNTYPED = {
     "mangum",
     "prometheus_client",
     "pyramid",
+    "redis",  # its Sentinel has none
     "rest_framework",
     "rq",
 }

@@ -177,6 +177,14 @@ class SentinelGroup(Group):
             master.set("the last", "write")
             assert master.wait(1, 5000) == 1
 
+    def part(self):
+        """Let the replica learn of nothing any more: the master refuses it."""
+        with self.replica.client() as replica, self.master.client() as master:
+            replica.config_set("masterauth", "wrong")
+            replica.config_set("masteruser", "nobody")
+            master.client_kill_filter(_type="replica")
+            wait_until(lambda: replica.info("replication")["master_link_status"] == "down", "the replica is cut off")
+
     def has_failed_over(self):
         """Whether the Sentinel leads clients to the replica. It promotes it a moment before."""
         with self.sentinel.client() as sentinel:

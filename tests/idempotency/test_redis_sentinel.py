@@ -125,3 +125,14 @@ def test_a_handler_that_outlives_the_failover_runs_once(group, receive, fault):
 
 def test_a_sentinels_client_keeps_the_promises_of_a_store(group):
     check_store(lambda: RedisStore(group.client(), lease=0.5))
+
+
+def test_what_the_replica_does_not_have_yet_is_processed_again(group, receive):
+    runs = []
+    receiver = receive(lambda body: runs.append(body) or 200)
+    group.part()
+    assert [receiver.deliver("m-1") for _ in range(2)] == [b"done", b""]
+    group.master.kill()
+    wait_until(group.has_failed_over, "the replica is promoted")
+    assert [receiver.deliver("m-1") for _ in range(2)] == [b"done", b""]
+    assert runs == [succeeded("m-1")] * 2

@@ -52,3 +52,16 @@ def the_key_is_in_the_file(page):
     assert stores.redis is not None
     for store in (stores.file, stores.redis, stores.database):
         store.close()
+
+
+@after(file="with_sentinel.py")
+def a_sentinel_that_cannot_be_reached_is_given_up_early(page):
+    import with_sentinel
+
+    pool = with_sentinel.store._client.connection_pool  # noqa: SLF001
+    options = pool.connection_kwargs
+    assert (options["socket_connect_timeout"], options["socket_timeout"]) == (1, 2)
+    assert options["retry"].get_retries() == 1
+    assert [client.connection_pool.connection_kwargs["port"] for client in pool.sentinel_manager.sentinels] == [
+        26379
+    ] * 3
