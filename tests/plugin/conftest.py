@@ -1,5 +1,6 @@
 """Makes the receivers of this folder importable, here and in what the tests start."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,4 +20,4 @@ def run(request):
 @pytest.fixture(autouse=True)
 def importable_in_subprocesses(monkeypatch):
     """What pytester starts finds the receivers of this folder too."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)

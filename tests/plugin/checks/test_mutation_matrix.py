@@ -13,7 +13,7 @@ import pytest
 from plugin_findings import failed, findings
 from plugin_receivers import SECRET, WRONG, Right
 
-from pytest_meetgeek import CHECKS, MeetGeek, Receiver, Spy
+from pytest_meetgeek import CHECKS, CheckResult, MeetGeek, Receiver, Spy
 from pytest_meetgeek.checks.check import run_check
 from pytest_meetgeek.checks.context import CheckContext, Memory
 
@@ -187,6 +187,16 @@ def test_a_receiver_that_hangs_on_forgeries_blocks_nothing():
         for check_id, outcome in (("rej.status", "failed"), ("sig.wrong-secret", "passed")):
             result = run_check(CHECKS[check_id], CheckContext(MeetGeek(SECRET), receiver, memory=memory, strict=True))
             assert result.outcome == outcome
+
+
+def test_a_handler_that_no_longer_runs_blocks_what_counts_it():
+    memory, right = Memory(), Right()
+    memory.results["rep.processed"] = CheckResult("rep.processed", "MUST")
+    with Receiver(right.asgi) as receiver:
+        spy = Spy().watch("plugin_shop:process")
+        result = run_check(CHECKS["rep.idempotent"], CheckContext(MeetGeek(SECRET), receiver, spy, memory))
+        spy.undo()
+    assert (result.outcome, result.blocked_by) == ("skipped", "rep.processed")
 
 
 def test_a_handler_that_nobody_counted_yet_is_still_waited_for():
