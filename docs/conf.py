@@ -36,6 +36,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!(mg_middleware|pytest_meetgeek)\b).*"), (
 
 html_theme = "furo"
 html_static_path = ["assets"]
+html_js_files = ["accessible.js"]
 html_title = "mg-middleware"
 html_copy_source = False
 html_show_copyright = False  # the licence says it
