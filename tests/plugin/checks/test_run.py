@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import plugin_shop
 import pytest
@@ -67,7 +68,10 @@ def test_an_app_by_name_is_started_without_its_secret(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("SHOP_SECRET", SECRET.decode())
     only = ["cfg.unset-secret", "cfg.padded-secret"]
-    results = run_checks("plugin_run_app:app", SECRET, secret_env="SHOP_SECRET", only=only)
+    with patch("subprocess.run", wraps=subprocess.run) as start:
+        results = run_checks("plugin_run_app:app", SECRET, secret_env="SHOP_SECRET", only=only)
+    # Each start costs what the app's imports cost: without the variable, with an empty one, with a newline at its end.
+    assert start.call_count == 3
     assert [(result.id, result.outcome) for result in results] == [(name, "passed") for name in only]
     assert by_outcome(run_checks(Right().asgi, SECRET, secret_env="SHOP_SECRET", only=only), "skipped") == {*only}
 

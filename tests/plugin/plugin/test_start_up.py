@@ -85,6 +85,45 @@ def test_it_adds_three_milliseconds_at_most(tmp_path):
     assert any(measured(COLLECT, tmp_path) < 0.003 for _ in range(5))
 
 
+FASTAPI = """
+from fastapi import FastAPI
+from mg_middleware import AnalysisSucceeded, MeetGeekASGIMiddleware, MemoryStore
+from mg_middleware.fastapi import VerifiedDelivery
+
+app = FastAPI()
+
+
+def process(meeting_id): ...
+
+
+@app.post("/hook")
+async def hook(delivery: VerifiedDelivery):
+    if isinstance(delivery.event, AnalysisSucceeded):
+        process(delivery.event.meeting_id)
+
+
+app.add_middleware(MeetGeekASGIMiddleware, acknowledge=True, idempotency_store=MemoryStore())
+"""
+
+
+def test_the_suite_takes_five_seconds_at_most(tmp_path):
+    """What `check` takes of the processor and what it waits for, without the checks that start the app apart."""
+    tmp_path.joinpath("shop.py").write_text(FASTAPI)
+    command = [sys.executable, "-m", "mg_middleware", "check", "shop:app", "--path=/hook", "--handler=shop:process"]
+    command += ["--strict", "--", "-q", "-k", "not cfg and not lost-worker"]
+    others = environment(MEETGEEK_WEBHOOK_SECRET="a secret")
+
+    def took():
+        before = os.times()
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=others, cwd=tmp_path)
+        after = os.times()
+        assert done.returncode == 0, done.stdout
+        slow_work = 0.5  # that of ack.before-work
+        return after.children_user - before.children_user + after.children_system - before.children_system + slow_work
+
+    assert any(took() < 5 for _ in range(4))
+
+
 def installed(target):
     """Both packages as an installer leaves them: pytest takes from the record of files what to rewrite."""
     target.mkdir()
