@@ -217,6 +217,9 @@ def test_the_same_server_and_prefix_are_one_place():
     sentinel = redis.Sentinel([("127.0.0.1", 1)])
     one, other = (RedisStore(sentinel.master_for(name)).place for name in ("one", "other"))
     assert one != other
+    elsewhere = redis.Sentinel([("127.0.0.1", 2)])
+    assert RedisStore(elsewhere.master_for("one")).place != one
+    assert RedisStore(redis.Sentinel([("127.0.0.1", 1)]).master_for("one")).place == one
 
 
 def test_a_cluster_client_is_a_place_of_its_own():

@@ -228,9 +228,14 @@ def _place_of(client: Any, prefix: str) -> Hashable:
     pool = getattr(client, "connection_pool", None)
     if pool is None:
         return "Redis", prefix, id(client)
-    options = pool.connection_kwargs
-    server = tuple(options.get(name) for name in ("host", "port", "path", "db"))
-    return "Redis", prefix, getattr(pool, "service_name", None), server
+    # Sentinels know the servers by names, which others may use as well.
+    sentinels = pool.sentinel_manager.sentinels if hasattr(pool, "sentinel_manager") else ()
+    servers = tuple(_address_of(pool) for pool in (pool, *(sentinel.connection_pool for sentinel in sentinels)))
+    return "Redis", prefix, getattr(pool, "service_name", None), servers
+
+
+def _address_of(pool: Any) -> Hashable:
+    return tuple(pool.connection_kwargs.get(name) for name in ("host", "port", "path", "db"))
 
 
 def _client_of(url: str) -> redis.Redis:
