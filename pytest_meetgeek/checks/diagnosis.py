@@ -58,6 +58,8 @@ def explain_refusal(context: CheckContext, response: Response) -> str:
         return str(response.error) if isinstance(response.error, TimeoutError) else ""
     if response.status in _REDIRECTS:
         target = next((value for name, value in response.headers if name.lower() == "location"), "nowhere")
+        if target.startswith("https:") and not context.receiver.url.startswith("https:"):
+            return f"redirected to {target}: the app insists on HTTPS; for this run, let it accept HTTP"
         return f"redirected to {target}: MeetGeek is not known to follow redirects, so give the final path"
     if response.status in _REFUSALS:
         for cause, request in _guesses(context):

@@ -83,6 +83,11 @@ def test_a_secret_that_is_padded_here_is_named():
     [
         (307, [("location", "/hook/")], "redirected to /hook/: MeetGeek is not known to follow redirects"),
         (302, [], "redirected to nowhere"),
+        (
+            301,
+            [("location", "https://testserver/")],
+            "redirected to https://testserver/: the app insists on HTTPS; for this run, let it accept HTTP",
+        ),
         (403, [], "is the webhook exempt from CSRF protection and from login?"),
         (404, [], "is the webhook at this path? (--meetgeek-path, ini: meetgeek_path)"),
         (418, [], ""),
