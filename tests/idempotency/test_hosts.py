@@ -1,8 +1,11 @@
 """Two hosts share a store, and one of them is cut off in the middle of a handler."""
 
+import os
+import subprocess
 import time
 from contextlib import closing
 
+import hosts
 import pytest
 from hosts import Network, PostgreSQLOnHost, RedisOnHost
 
@@ -94,3 +97,24 @@ def test_a_host_that_is_cut_off_for_longer_goes_on_and_the_other_runs_the_meetin
     network.join("one")
     assert workers.statuses([receive("one")]) == [200]
     assert workers.runs() == each_once
+
+
+def refuse(*arguments):
+    raise subprocess.CalledProcessError(1, arguments, stderr="Operation not permitted\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "outcome", "reason"),
+    [
+        (os, "getuid", lambda: 1000, pytest.skip.Exception, "only root can make network namespaces"),
+        (hosts, "find_program", lambda name: None, pytest.fail.Exception, "Debian's package iproute2 has it"),
+        (hosts, "run_ip", refuse, pytest.skip.Exception, "allows no network namespaces: Operation not permitted"),
+    ],
+    ids=["no root", "no iproute2", "no namespaces"],
+)
+def test_in_ci_hosts_are_left_out_only_where_they_cannot_be(monkeypatch, module, name, value, outcome, reason):
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(module, name, value)
+    with pytest.raises(outcome, match=reason):
+        Network()

@@ -51,3 +51,11 @@ def test_every_run_of_the_tests_shows_the_servers():
         cwd=ROOT,
     )
     assert f"database servers: {database_programs.servers_in_use()}" in result.stdout
+
+
+@pytest.mark.parametrize("package", [*database_programs.PROGRAMS.values(), "iproute2"])
+def test_the_gate_installs_the_server(package):
+    gate = ROOT / ".ci" / "run"
+    if not gate.exists():
+        pytest.skip("the gate is not in the source distribution")
+    assert f"]={package}" in gate.read_text(encoding="utf-8")
