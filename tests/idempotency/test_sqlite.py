@@ -298,16 +298,26 @@ def test_a_file_that_another_process_prepares_is_waited_for(path):
     assert RefusedAtFirst.refusals == 0
 
 
-def test_what_has_run_out_is_removed_as_it_goes(path, clock):
+def keys_in(path):
+    with contextlib.closing(sqlite3.connect(path)) as rows:
+        return {key for (key,) in rows.execute("SELECT key FROM deliveries")}
+
+
+def test_what_has_expired_is_removed_every_few_claims(path, clock):
     store = SQLiteStore(path, ttl=100, lease=10)
-    complete(store, *(f"old {number}" for number in range(40)))
-    store.claim("lapsed")
+    old, new = ([f"{age} {number}" for number in range(300)] for age in ("old", "new"))
+    complete(store, *old)
+    store.claim("expired")
     clock.let_pass(101)
-    complete(store, *(f"new {number}" for number in range(12)))
-    rows = sqlite3.connect(path)
-    keys = {key for (key,) in rows.execute("SELECT key FROM deliveries")}
-    rows.close()
-    assert keys == {f"new {number}" for number in range(12)}
+    complete(store, *new)
+    assert keys_in(path) == set(new)
+
+
+def test_a_process_removes_what_has_expired_with_its_first_claim(path, clock):
+    complete(SQLiteStore(path, ttl=100), "old", "older")
+    clock.let_pass(101)
+    SQLiteStore(path).claim("new")
+    assert keys_in(path) == {"new"}
 
 
 def test_threads_take_turns(path):

@@ -28,34 +28,37 @@ if TYPE_CHECKING:
 
 # Times are in seconds since the epoch, because processes share no other clock. "since" is when a claim was made or
 # renewed, "until" when it expires, or when a complete key is forgotten (infinity: never). "token" is NULL once the key
-# is complete.
+# is complete. There is no index on "until": it would double what each step writes.
 _SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS deliveries
     (key TEXT PRIMARY KEY, token TEXT, since REAL NOT NULL, until REAL NOT NULL) WITHOUT ROWID
     """,
-    "CREATE INDEX IF NOT EXISTS deliveries_until ON deliveries (until)",
 )
 
-# Each claim adds one row at most, so that removing a few rows a claim keeps up with what runs out.
-_SWEEP = """
-    DELETE FROM deliveries WHERE key IN (SELECT key FROM deliveries WHERE until <= :now ORDER BY until LIMIT 4)
-"""
+# Every so many claims, a process looks through so many rows for those that have expired, in the order of the keys. A
+# claim adds one row at most, so that an eighth of the rows, at most, has expired and is still there.
+_CLAIMS_TO_A_SWEEP = 32
+_ROWS_OF_A_SWEEP = 256
+_SWEEP_ENDS = f"SELECT key FROM deliveries WHERE key > ? ORDER BY key LIMIT 1 OFFSET {_ROWS_OF_A_SWEEP - 1}"
+_SWEEP = "DELETE FROM deliveries WHERE key > ? AND key <= ? AND until <= ?"
+_SWEEP_THE_REST = "DELETE FROM deliveries WHERE key > ? AND until <= ?"
+
 # A claim from the future is void: the clock was set back, so it would outlive its holder by as much.
 _CLAIM = """
-    INSERT INTO deliveries (key, token, since, until) VALUES (:key, :token, :now, :until)
+    INSERT INTO deliveries (key, token, since, until) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (key) DO UPDATE SET token = excluded.token, since = excluded.since, until = excluded.until
-    WHERE until <= :now OR (token IS NOT NULL AND since > :now + :slack)
+    WHERE until <= ?3 OR (token IS NOT NULL AND since > ?5)
     RETURNING token
 """
-_LOOK = "SELECT token, until FROM deliveries WHERE key = :key"
+_LOOK = "SELECT token, until FROM deliveries WHERE key = ?"
 _COMPLETE = """
-    INSERT INTO deliveries (key, token, since, until) VALUES (:key, NULL, :now, :until)
+    INSERT INTO deliveries (key, token, since, until) VALUES (?1, NULL, ?3, ?4)
     ON CONFLICT (key) DO UPDATE SET token = NULL, since = excluded.since, until = excluded.until
-    WHERE token = :token OR until <= :now
+    WHERE token = ?2 OR until <= ?3
 """
-_RENEW = "UPDATE deliveries SET since = :now, until = :until WHERE key = :key AND token = :token"
-_RELEASE = "DELETE FROM deliveries WHERE key = :key AND token = :token"
+_RENEW = "UPDATE deliveries SET since = ?3, until = ?4 WHERE key = ?1 AND token = ?2"
+_RELEASE = "DELETE FROM deliveries WHERE key = ? AND token = ?"
 
 
 class SQLiteStore:
@@ -108,6 +111,8 @@ class SQLiteStore:
             self._file = SQLiteFile(path, _SCHEMA)
         except (OSError, StoreError, ValueError) as error:
             raise ConfigurationError(f"the SQLiteStore's file cannot be used: {error}") from error
+        self._claims_until_sweep = 0  # a process that lives only for a few claims sweeps, too
+        self._swept_up_to = token_hex(32)  # anywhere: each process begins at another place
 
     def claim(self, key: str) -> Claim:
         """Take the key; see `IdempotencyStore.claim`.
@@ -127,11 +132,10 @@ class SQLiteStore:
 
         def step(connection: sqlite3.Connection) -> Claim:
             now = time()  # not before, since the step may have waited for its turn
-            wanted = {"key": key, "token": token, "until": now + self.lease, "now": now, "slack": CLOCK_SLACK}
-            connection.execute(_SWEEP, {"now": now})
-            if connection.execute(_CLAIM, wanted).fetchall():
+            self._sweep_if_it_is_time(connection, now)
+            if connection.execute(_CLAIM, (key, token, now, now + self.lease, now + CLOCK_SLACK)).fetchall():
                 return Claimed(token)
-            held = connection.execute(_LOOK, {"key": key}).fetchone()
+            held = connection.execute(_LOOK, (key,)).fetchone()
             if held is None:
                 return InProgress(0.0)  # its holder released it this instant
             holder, until = held
@@ -152,7 +156,7 @@ class SQLiteStore:
             StoreError: the file was replaced, or the steps of other threads take too long.
         """
         now = time()
-        completion = {"key": key, "token": token, "until": now + self._ttl, "now": now}
+        completion = (key, token, now, now + self._ttl)
         self._file.run(lambda connection: connection.execute(_COMPLETE, completion))
 
     def release(self, key: str, token: str) -> None:
@@ -167,7 +171,7 @@ class SQLiteStore:
             OSError: the file cannot be opened.
             StoreError: the file was replaced, or the steps of other threads take too long.
         """
-        self._file.run(lambda connection: connection.execute(_RELEASE, {"key": key, "token": token}))
+        self._file.run(lambda connection: connection.execute(_RELEASE, (key, token)))
 
     def renew(self, key: str, token: str) -> bool:
         """Give the claim another lease; see `IdempotencyStore.renew`.
@@ -185,9 +189,24 @@ class SQLiteStore:
             StoreError: the file was replaced, or the steps of other threads take too long.
         """
         now = time()
-        renewal = {"key": key, "token": token, "now": now, "until": now + self.lease}
+        renewal = (key, token, now, now + self.lease)
         return self._file.run(lambda connection: connection.execute(_RENEW, renewal).rowcount == 1)
 
     def close(self) -> None:
         """Close this process's connection. The next step opens it again; the end of the process closes it as well."""
         self._file.close()
+
+    def _sweep_if_it_is_time(self, connection: sqlite3.Connection, now: float) -> None:
+        """Remove expired rows, every few claims; only one step runs at a time."""
+        if self._claims_until_sweep:
+            self._claims_until_sweep -= 1
+            return
+        begin = self._swept_up_to
+        end = connection.execute(_SWEEP_ENDS, (begin,)).fetchone()
+        if end is None:
+            connection.execute(_SWEEP_THE_REST, (begin, now))
+            self._swept_up_to = ""
+        else:
+            connection.execute(_SWEEP, (begin, *end, now))
+            [self._swept_up_to] = end
+        self._claims_until_sweep = _CLAIMS_TO_A_SWEEP - 1
