@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from logging import DEBUG
 from sys import modules
 from typing import TYPE_CHECKING, Any
@@ -207,15 +206,24 @@ class MeetGeekASGIMiddleware:
     ) -> None:
         """Run the application under a claim, unless this meeting was processed or is in progress."""
         try:
-            app = await once.admit(delivery, partial(self._run, delivery, size), scope["method"])
+            claim = await once.claim(delivery, scope["method"])
         except BaseException as error:  # cancelled while another delivery of this meeting is in progress
             if not isinstance(error, GeneratorExit):
                 await self._report(scope, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id)
             raise
-        if isinstance(app, Refusal):
-            await self._refuse(scope, send, app, size, key_id=delivery.key_id)
-        else:
-            await app(scope, receive, send)
+        if claim is None:
+            return await self._run(delivery, size, scope, receive, send)
+        if isinstance(claim, Refusal):
+            return await self._refuse(scope, send, claim, size, key_id=delivery.key_id)
+        try:
+            await self._run(delivery, size, scope, receive, claim.ending_send(send))
+        except GeneratorExit:
+            claim.drop()  # a closed coroutine cannot await
+            raise
+        finally:
+            if not claim.ended:
+                await claim.end(successful=False)
+        return None
 
     async def _run(self, delivery: Delivery, size: int, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application. With a store this is done under the claim, which ends whatever is raised here."""

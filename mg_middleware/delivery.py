@@ -9,13 +9,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from types import ModuleType
 
     from mg_middleware.events import Event
 
 __all__ = ["DELIVERY_KEY", "Delivery", "delivery_of"]
 
 DELIVERY_KEY = "meetgeek.delivery"
+_UNREAD = object()
 
 # The delivery that the ASGI guard is handing to its application, in a list that is emptied when the application has
 # returned: a thread or a task may keep the context for longer. A WSGI application behind an adapter finds it here.
@@ -41,13 +42,14 @@ class Delivery:
         key_fingerprint: distinguishes the keys of unnamed secrets without revealing them.
     """
 
-    __slots__ = ("_chunks", "_event", "_key_fingerprint", "_key_id", "_signature")
+    __slots__ = ("_chunks", "_event", "_key_fingerprint", "_key_id", "_payload", "_signature")
 
     def __init__(self, chunks: list[bytes], signature: bytes, key_id: str | None, key_fingerprint: str = "") -> None:
         self._chunks = chunks
         self._signature = signature
         self._key_id = key_id
         self._key_fingerprint = key_fingerprint
+        self._payload: Any = _UNREAD
         self._event: Event | None = None
 
     @property
@@ -70,20 +72,27 @@ class Delivery:
     @property
     def event(self) -> Event:
         """The event that MeetGeek reports, parsed when you first read it. It never raises (see `UnknownEvent`)."""
-        if self._event is None:
-            self._event = _event_parser()(self.body)
-        return self._event
+        event = self._event
+        if event is None:
+            event = self._event = _events().event_of(self._contents()[2])
+        return event
+
+    def _contents(self) -> tuple[str | None, str, Any]:
+        """Return the name and the fingerprint of the key, and the decoded body: what names the delivery in a store."""
+        if self._payload is _UNREAD:
+            self._payload = _events().decoded(self.body)
+        return self._key_id, self._key_fingerprint, self._payload
 
     def __repr__(self) -> str:
         return f"<Delivery of {sum(map(len, self._chunks))} bytes, key_id={self._key_id!r}>"
 
 
 @cache  # an import statement costs a fifth of reading the event, each time
-def _event_parser() -> Callable[[bytes], Event]:
+def _events() -> ModuleType:
     # Imported here because json and dataclasses are a third of what importing the guard would cost.
-    from mg_middleware.events import parse_event
+    from mg_middleware import events
 
-    return parse_event
+    return events
 
 
 def delivery_of(request: Any) -> Delivery:

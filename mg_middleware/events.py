@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from json import JSONDecoder, loads
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,27 +66,53 @@ def parse_event(body: bytes) -> Event:
     Returns:
         The event; `UnknownEvent` for anything that is not documented, undecodable and hostile JSON included.
     """
-    try:
-        payload = _decoded(body)
-    except (ValueError, RecursionError):
-        # ValueError: no JSON, no Unicode, or a number of too many digits. RecursionError: nested too deeply.
-        return UnknownEvent()
-    if isinstance(payload, dict):
-        fields: dict[str, Any] = payload  # pyright: ignore[reportUnknownVariableType] - JSON has no other keys
-        message, meeting_id = fields.get("message"), fields.get("meeting_id")
-        if message == SUCCEEDED and isinstance(meeting_id, str) and meeting_id:
-            return AnalysisSucceeded(meeting_id, payload=fields)
-        if message == FAILED:
-            return AnalysisFailed(payload=fields)
+    return event_of(decoded(body))
+
+
+def event_of(payload: Any) -> Event:
+    """Return the event that a decoded body reports.
+
+    Args:
+        payload: the decoded JSON, or `None` if the body is not JSON.
+    """
+    meeting_id = analyzed_meeting(payload)
+    if meeting_id is not None:
+        return AnalysisSucceeded(meeting_id, payload=payload)
+    if isinstance(payload, dict) and cast("dict[str, Any]", payload).get("message") == FAILED:
+        return AnalysisFailed(payload=cast("dict[str, Any]", payload))
     return UnknownEvent(payload=payload)
 
 
-def _decoded(body: bytes) -> Any:
-    # As json.loads does, which takes four times as long on a short body: it first finds out the encoding, and looks for
-    # white space with regular expressions.
+def analyzed_meeting(payload: Any) -> str | None:
+    """Return the id of the meeting that was analyzed, or `None` if a decoded body reports anything else.
+
+    Args:
+        payload: the decoded JSON, or `None` if the body is not JSON.
+    """
+    if not isinstance(payload, dict):
+        return None
+    fields: dict[str, Any] = payload  # pyright: ignore[reportUnknownVariableType] - JSON has no other keys
+    meeting_id = fields.get("meeting_id")
+    return meeting_id if fields.get("message") == SUCCEEDED and isinstance(meeting_id, str) and meeting_id else None
+
+
+def decoded(body: bytes) -> Any:
+    """Decode a body, as `json.loads` does; `None` if it is not JSON.
+
+    Args:
+        body: the raw bytes.
+    """
+    # json.loads takes four times as long on a short body: it first finds out the encoding, and looks for white space
+    # with regular expressions.
     try:
-        text = body.strip(b" \t\n\r").decode()
+        text = body.decode()
         payload, end = _decode(text)
-    except ValueError:
+        if end == len(text):
+            return payload
+    except (ValueError, RecursionError):
+        pass
+    try:
         return loads(body)
-    return payload if end == len(text) else loads(body)
+    except (ValueError, RecursionError):
+        # ValueError: no JSON, no Unicode, or a number of too many digits. RecursionError: nested too deeply.
+        return None

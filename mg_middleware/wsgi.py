@@ -200,13 +200,20 @@ class MeetGeekWSGIMiddleware:
     ) -> Iterable[bytes]:
         """Run the application under a claim, unless this meeting was processed or is in progress."""
         try:
-            app = once.admit(delivery, partial(self._run, delivery, size), environ["REQUEST_METHOD"])
+            claim = once.claim(delivery, environ["REQUEST_METHOD"])
         except BaseException:  # ended while another delivery of this meeting is in progress
             self._report(environ, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id)
             raise
-        if isinstance(app, Refusal):
-            return self._refuse(environ, start_response, app, size, key_id=delivery.key_id)
-        return app(environ, start_response)
+        if claim is None:
+            return self._run(delivery, size, environ, start_response)
+        if isinstance(claim, Refusal):
+            return self._refuse(environ, start_response, claim, size, key_id=delivery.key_id)
+        try:
+            response = self._run(delivery, size, environ, claim.noting_start_response(start_response))
+        except BaseException:
+            claim.end(successful=False)
+            raise
+        return claim.ending(response)
 
     def _run(
         self, delivery: Delivery, size: int, environ: WSGIEnvironment, start_response: StartResponse

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from cases import FAILED, GENUINE, SUCCEEDED
 
-from mg_middleware import AnalysisFailed, AnalysisSucceeded, Delivery, delivery, delivery_of
+from mg_middleware import AnalysisFailed, AnalysisSucceeded, Delivery, delivery_of, events
 
 SIGNATURE = GENUINE.decode()
 
@@ -53,14 +53,15 @@ def test_the_event_is_parsed_from_the_body():
 def test_the_event_is_parsed_once_and_not_before_it_is_asked_for(monkeypatch):
     parsed = []
 
-    def parse_event(body):
+    def decoded(body):
         parsed.append(body)
-        return AnalysisFailed()
+        return {"message": "File analyzed failed"}
 
-    monkeypatch.setattr(delivery, "_event_parser", lambda: parse_event)
+    monkeypatch.setattr(events, "decoded", decoded)
     received = delivery_with(FAILED)
     assert parsed == []
     assert received.event is received.event
+    assert received.event == AnalysisFailed()
     assert parsed == [FAILED]
 
 

@@ -11,8 +11,8 @@ from mg_middleware.idempotency.claims.event_loop import (
     EventLoopThreadedCalls,
     sleep,
 )
-from mg_middleware.idempotency.claims.nesting import enter, is_held_at, outer_claim
-from mg_middleware.idempotency.claims.renewing import RenewingThread
+from mg_middleware.idempotency.claims.nesting import current_claim, enter, is_held_at, outer_claim
+from mg_middleware.idempotency.claims.renewing import Renewing
 from mg_middleware.idempotency.claims.threads import ThreadedCalls
 from mg_middleware.idempotency.claims.waiting import Patience, place_in_line
 from mg_middleware.idempotency.decision import HeldClaim, refusal_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mg_middleware._refusals import Refusal
     from mg_middleware.delivery import Delivery
+    from mg_middleware.idempotency.decision import Ending
     from mg_middleware.idempotency.store import Claim, IdempotencyStore
 
 # The messages that carry a response's content, and so can be its last (ASGI HTTP specification, and its extensions).
@@ -44,12 +45,12 @@ class OncePerMeeting:
 
     def __init__(self, store: IdempotencyStore, wait: float) -> None:
         facts = facts_of(store)
-        self._place = facts.place
+        self.place: Hashable = facts.place
         self._wait = wait
         # A store that never waits is called directly: two coroutines a step would cost more than the step.
         self._instant: StoreCalls | None = None
         self._calls: EventLoopCalls | EventLoopThreadedCalls
-        self._renewing: RenewingThread | EventLoopRenewing | None = None
+        self._renewing: Renewing | EventLoopRenewing | None = None
         if facts.execution == "asynchronous":
             asynchronous = AsynchronousStoreCalls(store)
             self._calls = EventLoopCalls(asynchronous)
@@ -61,7 +62,7 @@ class OncePerMeeting:
         self._calls = EventLoopThreadedCalls(threaded)
         self._instant = plain if facts.execution == "instant" else None
         if facts.lease is not None:
-            self._renewing = RenewingThread(self._instant or threaded, facts.lease, facts.max_lease)
+            self._renewing = Renewing(self._instant or threaded, facts.lease, facts.max_lease)
 
     async def claim(self, delivery: Delivery, method: str) -> Refusal | HeldASGIClaim | None:
         """Claim a verified delivery.
@@ -77,14 +78,16 @@ class OncePerMeeting:
         key = key_to_claim(delivery, method)
         if key is None:
             return None
-        outer = outer_claim(key, self)
-        if outer is not None and is_held_at(outer, self._place):
-            return None
+        outer = current_claim()
+        if outer is not None:
+            outer = outer_claim(outer, key, self)
+            if outer is not None and is_held_at(outer, self.place):
+                return None
         claim = await self._calls.claim(key) if self._instant is None else self._instant.claim(key)
         if isinstance(claim, InProgress):
             claim = await self._wait_for(key, claim)
         if isinstance(claim, Claimed):
-            held = HeldASGIClaim(self, key, claim.token, self._place, outer)
+            held = HeldASGIClaim(self, key, claim.token, outer)
             if self._renewing is not None:
                 self._renewing.begin(held)
             enter(held)
@@ -94,29 +97,10 @@ class OncePerMeeting:
             return None
         return refusal_of(claim)
 
-    async def admit(
-        self, delivery: Delivery, app: Callable[[Any, Any, Any], Awaitable[Any]], method: str
-    ) -> Refusal | Callable[[Any, Any, Any], Awaitable[Any]]:
-        """Decide on a verified delivery.
-
-        Args:
-            delivery: the delivery.
-            app: the application.
-            method: the method of the request.
-
-        Returns:
-            The response to a delivery that the application is not to see; else the application to run: the given one,
-            or under a claim one that calls it and ends the claim.
-        """
-        claim = await self.claim(delivery, method)
-        if claim is None:
-            return app
-        return ClaimedApplication(app, claim) if isinstance(claim, HeldASGIClaim) else claim
-
     async def _wait_for(self, key: str, claim: InProgress) -> Claim | None:
         """Wait until another delivery's claim ends, and claim then."""
         latest: Claim | None = claim
-        with place_in_line(self._place, key) as alone:
+        with place_in_line(self.place, key) as alone:
             patience = Patience(self._wait if alone else 0)
             while isinstance(latest, InProgress):
                 pause = patience.next_pause(latest.seconds_left)
@@ -126,13 +110,14 @@ class OncePerMeeting:
                 latest = await self._calls.claim(key) if self._instant is None else self._instant.claim(key)
         return latest
 
-    def end(self, claim: HeldClaim, *, successful: bool) -> Awaitable[None] | None:
+    def end(self, claim: HeldClaim, successful: bool) -> Awaitable[None] | None:
         """End a claim, the first time; await what is returned, `None` if nothing is left to do."""
-        step = claim.finish(successful=successful)
-        if step is None:
+        if claim.ended:
             return None
+        claim.ended = True
         if self._renewing is not None:
             self._renewing.end(claim)
+        step: Ending = "complete" if successful else "release"
         if self._instant is None:
             return self._calls.end(step, claim.key, claim.token)
         self._instant.end(step, claim.key, claim.token)
@@ -140,8 +125,9 @@ class OncePerMeeting:
 
     def drop(self, claim: HeldClaim) -> None:
         """Release a claim where nothing can be awaited."""
-        if claim.finish(successful=False) is None:
+        if claim.ended:
             return
+        claim.ended = True
         if self._renewing is not None:
             self._renewing.end(claim)
         if self._instant is None:
@@ -151,23 +137,9 @@ class OncePerMeeting:
 
 
 class HeldASGIClaim(HeldClaim):
-    """The claim of one delivery: renewed until it is ended.
+    """The claim of one delivery to an ASGI application or an asynchronous view: renewed until it is ended."""
 
-    Args:
-        once_per_meeting: what claimed.
-        key: the key that was claimed.
-        token: the claim's token.
-        place: where the claim is kept.
-        outer: the claim of a layer outside.
-    """
-
-    __slots__ = ("_once_per_meeting",)
-
-    def __init__(
-        self, once_per_meeting: OncePerMeeting, key: str, token: str, place: Hashable, outer: HeldClaim | None
-    ) -> None:
-        super().__init__(key, token, place, once_per_meeting, outer)
-        self._once_per_meeting = once_per_meeting
+    layer: OncePerMeeting
 
     async def end(self, successful: bool) -> None:
         """End the claim; nothing happens the second time.
@@ -175,56 +147,38 @@ class HeldASGIClaim(HeldClaim):
         Args:
             successful: whether the delivery was processed. If not, its retry is.
         """
-        ending = self.begin_end(successful=successful)
+        ending = self.layer.end(self, successful)
         if ending is not None:
             await ending
 
-    def begin_end(self, *, successful: bool) -> Awaitable[None] | None:
-        """End the claim; await what is returned, `None` if nothing is left to do."""
-        return self._once_per_meeting.end(self, successful=successful)
-
     def drop(self) -> None:
         """Release the claim where nothing can be awaited."""
-        self._once_per_meeting.drop(self)
+        self.layer.drop(self)
 
+    def ending_send(self, send: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+        """Make the `send` of an application that runs under the claim: the end of its response ends the claim.
 
-class ClaimedApplication:
-    """An application that runs under a claim, and ends it with its response.
-
-    Args:
-        app: the application.
-        claim: the claim.
-    """
-
-    __slots__ = ("_app", "_claim")
-
-    def __init__(self, app: Callable[[Any, Any, Any], Awaitable[Any]], claim: HeldASGIClaim) -> None:
-        self._app = app
-        self._claim = claim
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Run the application (ASGI specification, "Applications")."""
-        claim = self._claim
+        Args:
+            send: the `send` outside.
+        """
         successful = False
 
-        async def ending_send(message: Any) -> None:
+        # A plain function, since a coroutine for each message would take longer than the rest.
+        def end_and_send(message: Any) -> Awaitable[None]:
             nonlocal successful
             kind = message["type"]
             if kind == "http.response.start":
                 successful = 200 <= message["status"] < 300  # RFC 9110, 15.3
             elif kind in _CONTENT_MESSAGES and not message.get("more_body", False):
                 # Before the sender can see the end of the response, since it may then rely on it.
-                ending = claim.begin_end(successful=successful)
+                ending = self.layer.end(self, successful)
                 if ending is not None:
-                    await ending
-            await send(message)
+                    return _send_after(ending, send, message)
+            return send(message)
 
-        try:
-            await self._app(scope, receive, ending_send)
-        except GeneratorExit:
-            claim.drop()  # a closed coroutine cannot await
-            raise
-        finally:
-            ending = claim.begin_end(successful=False)
-            if ending is not None:
-                await ending
+        return end_and_send
+
+
+async def _send_after(ending: Awaitable[None], send: Callable[[Any], Awaitable[None]], message: Any) -> None:
+    await ending
+    await send(message)

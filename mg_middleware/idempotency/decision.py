@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from mg_middleware._refusals import Refusal
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mg_middleware.idempotency.store import Claim
 
 Ending: TypeAlias = Literal["complete", "release"]
+
+_CLAIMS = (Claimed, AlreadyComplete, InProgress)
 
 _DUPLICATE = Refusal(Outcome.DUPLICATE, HTTPStatus.OK, "")
 
@@ -29,7 +31,7 @@ def checked(claim: object) -> Claim:
     Raises:
         TypeError: it is not a `Claim`.
     """
-    if isinstance(claim, Claimed | AlreadyComplete | InProgress):
+    if isinstance(claim, _CLAIMS):
         return claim
     raise TypeError(
         f"claim() of a store must return a Claim, not {type(claim).__name__}; a store whose plain methods return "
@@ -51,39 +53,41 @@ def refusal_of(claim: InProgress | AlreadyComplete) -> Refusal:
     return Refusal(Outcome.IN_PROGRESS, HTTPStatus.CONFLICT, text, ("Retry-After", seconds))
 
 
+class Layer(Protocol):
+    """A guard's own part in "once per meeting": what claims a delivery with the guard's store."""
+
+    @property
+    def place(self) -> Hashable:
+        """Where the claims are kept; see `StoreFacts`."""
+        ...
+
+
 class HeldClaim:
     """The claim of one delivery while the application handles it.
 
     Args:
+        layer: the layer that claimed.
         key: the key that was claimed.
         token: the claim's token.
-        place: where the claim is kept; see `StoreFacts`.
-        guard: the layer that claimed.
         outer: the claim of a layer outside, for the same delivery at another place.
 
     Attributes:
         ended: whether the claim has ended.
-        renewal: whatever the renewing needs to know.
+        sharing: the layers inside that share the claim.
+        due: when the claim is renewed next.
+        last: when it isn't renewed any more.
+        renewal: whatever else the renewing needs to know.
     """
 
-    __slots__ = ("ended", "guards", "key", "outer", "place", "renewal", "token")
+    # In the class, since setting them in each instance takes time and most are never set.
+    ended: bool = False
+    sharing: tuple[Layer, ...] = ()
+    due: float = 0.0
+    last: float = 0.0
+    renewal: Any = None
 
-    def __init__(self, key: str, token: str, place: Hashable, guard: object, outer: HeldClaim | None = None) -> None:
-        self.key: str = key
-        self.token: str = token
-        self.place: Hashable = place
-        self.guards: list[object] = [guard]
-        self.outer: HeldClaim | None = outer
-        self.ended: bool = False
-        self.renewal: Any = None
-
-    def finish(self, *, successful: bool) -> Ending | None:
-        """Return the step that ends the claim, the first time; afterwards `None`.
-
-        Args:
-            successful: whether the application's response was 2xx, and whole.
-        """
-        if self.ended:
-            return None
-        self.ended = True
-        return "complete" if successful else "release"
+    def __init__(self, layer: Layer, key: str, token: str, outer: HeldClaim | None = None) -> None:
+        self.layer = layer
+        self.key = key
+        self.token = token
+        self.outer = outer

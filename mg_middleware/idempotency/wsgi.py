@@ -10,8 +10,8 @@ from werkzeug.wsgi import ClosingIterator
 
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.claims.calling import StoreCalls, facts_of
-from mg_middleware.idempotency.claims.nesting import enter, is_held_at, outer_claim
-from mg_middleware.idempotency.claims.renewing import RenewingThread
+from mg_middleware.idempotency.claims.nesting import current_claim, enter, is_held_at, outer_claim
+from mg_middleware.idempotency.claims.renewing import Renewing
 from mg_middleware.idempotency.claims.threads import ThreadedCalls
 from mg_middleware.idempotency.claims.waiting import Patience, place_in_line
 from mg_middleware.idempotency.decision import HeldClaim, refusal_of
@@ -20,11 +20,13 @@ from mg_middleware.idempotency.store import Claimed, InProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse
 
     from mg_middleware._refusals import Refusal
     from mg_middleware.delivery import Delivery
     from mg_middleware.idempotency.store import Claim, IdempotencyStore
+
+_SEQUENCES = (list, tuple)
 
 
 class OncePerMeeting:
@@ -49,10 +51,14 @@ class OncePerMeeting:
             )
         plain = StoreCalls(store)
         # A step that may hang runs in a thread, so that it can be abandoned.
-        self._calls = plain if facts.bounded or facts.execution == "instant" else ThreadedCalls(plain)
-        self._place = facts.place
+        instant = facts.execution == "instant"
+        threaded = ThreadedCalls(plain)
+        self._calls = plain if facts.bounded or instant else threaded
+        self.place: Hashable = facts.place
         self._wait = wait
-        self._renewing = None if facts.lease is None else RenewingThread(self._calls, facts.lease, facts.max_lease)
+        self._renewing = None
+        if facts.lease is not None:
+            self._renewing = Renewing(plain if instant else threaded, facts.lease, facts.max_lease)
 
     def claim(self, delivery: Delivery, method: str) -> Refusal | HeldWSGIClaim | None:
         """Claim a verified delivery.
@@ -68,14 +74,16 @@ class OncePerMeeting:
         key = key_to_claim(delivery, method)
         if key is None:
             return None
-        outer = outer_claim(key, self)
-        if outer is not None and is_held_at(outer, self._place):
-            return None
+        outer = current_claim()
+        if outer is not None:
+            outer = outer_claim(outer, key, self)
+            if outer is not None and is_held_at(outer, self.place):
+                return None
         claim = self._calls.claim(key)
         if isinstance(claim, InProgress):
             claim = self._wait_for(key, claim)
         if isinstance(claim, Claimed):
-            held = HeldWSGIClaim(self, key, claim.token, self._place, outer)
+            held = HeldWSGIClaim(self, key, claim.token, outer)
             if self._renewing is not None:
                 self._renewing.begin(held)
             enter(held)
@@ -85,27 +93,10 @@ class OncePerMeeting:
             return None
         return refusal_of(claim)
 
-    def admit(self, delivery: Delivery, app: WSGIApplication, method: str) -> Refusal | WSGIApplication:
-        """Decide on a verified delivery.
-
-        Args:
-            delivery: the delivery.
-            app: the application.
-            method: the method of the request.
-
-        Returns:
-            The response to a delivery that the application is not to see; else the application to run: the given one,
-            or under a claim one that calls it and ends the claim.
-        """
-        claim = self.claim(delivery, method)
-        if claim is None:
-            return app
-        return ClaimedApplication(app, claim) if isinstance(claim, HeldWSGIClaim) else claim
-
     def _wait_for(self, key: str, claim: InProgress) -> Claim | None:
         """Wait until another delivery's claim ends, and claim then."""
         latest: Claim | None = claim
-        with place_in_line(self._place, key) as alone:
+        with place_in_line(self.place, key) as alone:
             patience = Patience(self._wait if alone else 0)
             while isinstance(latest, InProgress):
                 pause = patience.next_pause(latest.seconds_left)
@@ -115,34 +106,25 @@ class OncePerMeeting:
                 latest = self._calls.claim(key)
         return latest
 
-    def end(self, claim: HeldClaim, *, successful: bool) -> None:
+    def end(self, claim: HeldClaim, successful: bool) -> None:
         """End a claim; nothing happens the second time."""
-        step = claim.finish(successful=successful)
-        if step is None:
+        if claim.ended:
             return
+        claim.ended = True
         if self._renewing is not None:
             self._renewing.end(claim)
-        self._calls.end(step, claim.key, claim.token)
+        self._calls.end("complete" if successful else "release", claim.key, claim.token)
 
 
 class HeldWSGIClaim(HeldClaim):
-    """The claim of one delivery: renewed until it is ended.
+    """The claim of one delivery to a WSGI application or a plain view: renewed until it is ended.
 
-    Args:
-        once_per_meeting: what claimed.
-        key: the key that was claimed.
-        token: the claim's token.
-        place: where the claim is kept.
-        outer: the claim of a layer outside.
+    Attributes:
+        successful: whether the status of the response is 2xx.
     """
 
-    __slots__ = ("_once_per_meeting",)
-
-    def __init__(
-        self, once_per_meeting: OncePerMeeting, key: str, token: str, place: Hashable, outer: HeldClaim | None
-    ) -> None:
-        super().__init__(key, token, place, once_per_meeting, outer)
-        self._once_per_meeting = once_per_meeting
+    layer: OncePerMeeting
+    successful = False
 
     def end(self, successful: bool) -> None:
         """End the claim; nothing happens the second time.
@@ -150,53 +132,39 @@ class HeldWSGIClaim(HeldClaim):
         Args:
             successful: whether the delivery was processed. If not, its retry is.
         """
-        self._once_per_meeting.end(self, successful=successful)
+        self.layer.end(self, successful)
 
+    def noting_start_response(self, start_response: StartResponse) -> StartResponse:
+        """Make the `start_response` of an application that runs under the claim, which notes the status.
 
-class ClaimedApplication:
-    """An application that runs under a claim, and ends it with its response.
+        Args:
+            start_response: the `start_response` outside.
+        """
 
-    Args:
-        app: the application.
-        claim: the claim.
-    """
-
-    __slots__ = ("_app", "_claim")
-
-    def __init__(self, app: WSGIApplication, claim: HeldWSGIClaim) -> None:
-        self._app = app
-        self._claim = claim
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Run the application (PEP 3333)."""
-        claim = self._claim
-        successful = False
-
-        def noting_start_response(
-            status: str,
-            headers: list[tuple[str, str]],
-            *exc_info: Any,
+        def note_status(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
         ) -> Callable[[bytes], object]:
-            nonlocal successful
-            successful = status.startswith("2")  # the last one counts: an error may replace the first
-            return start_response(status, headers, *exc_info)
+            self.successful = status.startswith("2")  # the last one counts: an error may replace the first
+            return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
-        def end(*, whole: bool) -> None:
-            claim.end(successful and whole)
+        return note_status
 
-        try:
-            chunks = self._app(environ, noting_start_response)
-        except BaseException:
-            end(whole=False)
-            raise
-        if isinstance(chunks, list | tuple):
-            # Nothing is left to run, so that the response is known; and servers take its length from a sequence.
-            end(whole=True)
+    def ending(self, chunks: Iterable[bytes]) -> Iterable[bytes]:
+        """End the claim with the response of its application.
+
+        Args:
+            chunks: what the application returned.
+
+        Returns:
+            The response: the same object if nothing is left to run.
+        """
+        if isinstance(chunks, _SEQUENCES):  # servers take the length of a response from it
+            self.layer.end(self, self.successful)
             return chunks
-        return ClosingIterator(_one_chunk_late(chunks, end), partial(_close, chunks, end))
+        return ClosingIterator(_one_chunk_late(chunks, self), partial(_close, chunks, self))
 
 
-def _one_chunk_late(chunks: Iterable[bytes], end: Callable[..., None]) -> Iterator[bytes]:
+def _one_chunk_late(chunks: Iterable[bytes], claim: HeldWSGIClaim) -> Iterator[bytes]:
     """Hand on a response one chunk late, so that the claim is ended before the last one goes out.
 
     In place of the chunk that is held back, an empty one goes out: PEP 3333 ("Middleware Handling of Block Boundaries")
@@ -207,15 +175,15 @@ def _one_chunk_late(chunks: Iterable[bytes], end: Callable[..., None]) -> Iterat
         for chunk in chunks:
             yield late
             late = chunk
-        end(whole=True)
+        claim.end(claim.successful)
     except BaseException:
-        end(whole=False)
+        claim.end(successful=False)
         raise
     yield late
 
 
-def _close(chunks: Iterable[bytes], end: Callable[..., None]) -> None:
+def _close(chunks: Iterable[bytes], claim: HeldWSGIClaim) -> None:
     try:
         getattr(chunks, "close", tuple)()
     finally:
-        end(whole=False)
+        claim.end(successful=False)

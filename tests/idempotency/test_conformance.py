@@ -128,18 +128,19 @@ class ForgetsCompletions(MemoryStore):
 class ReleasesWhatIsComplete(MemoryStore):
     def release(self, key, token):
         super().release(key, token)
-        self._complete.pop(key, None)
+        if key in self._entries and self._entries[key][0] is None:
+            del self._entries[key]
 
 
 class ReleasesForAnybody(MemoryStore):
     def release(self, key, token):
-        if key in self._claims:
-            super().release(key, self._claims[key][0])
+        if key in self._entries and self._entries[key][0] is not None:
+            super().release(key, self._entries[key][0])
 
 
 class CompletesForAnybody(MemoryStore):
     def complete(self, key, token):
-        super().complete(key, self._claims[key][0] if key in self._claims else token)
+        super().complete(key, self._entries[key][0] if key in self._entries else token)
 
 
 class RacesWithItself(MemoryStore):
@@ -150,12 +151,12 @@ class RacesWithItself(MemoryStore):
 
 class RenewsNothing(MemoryStore):
     def renew(self, key, token):
-        return key in self._claims and self._claims[key][0] == token
+        return key in self._entries and self._entries[key][0] == token
 
 
 class RenewsForAnybody(MemoryStore):
     def renew(self, key, token):
-        return key in self._claims and super().renew(key, self._claims[key][0])
+        return key in self._entries and super().renew(key, self._entries[key][0] or "")
 
 
 class NeverRenews(MemoryStore):

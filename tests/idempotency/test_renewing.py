@@ -1,6 +1,7 @@
 """A claim is renewed while its handler runs, however long that takes and whatever blocks."""
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -29,9 +30,10 @@ from mg_middleware import (
     SQLiteStore,
 )
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
-from mg_middleware.idempotency.claims import calling, renewing
+from mg_middleware.idempotency.claims import calling, renewing, threads
 from mg_middleware.idempotency.claims.calling import StoreCalls
-from mg_middleware.idempotency.claims.renewing import RenewingThread
+from mg_middleware.idempotency.claims.renewing import Renewing
+from mg_middleware.idempotency.claims.threads import ThreadedCalls
 from mg_middleware.idempotency.decision import HeldClaim
 
 KEY = store_key("m-1", secret=SECRET)
@@ -106,7 +108,7 @@ class RenewableCoroutineStore(CoroutineStore):
         await anyio.lowlevel.checkpoint()
         if self.renewals is not None:
             result = self.renewals.pop(0)
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 raise result
             if result is not None:
                 return result
@@ -277,53 +279,158 @@ class Renewals:
     def renew(self, key, token):
         self.keys.append(key)
         result = self.results.pop(0) if self.results else True
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             raise result
         return result
 
 
 def held(key):
-    return HeldClaim(key, "token", "place", "guard")
+    return HeldClaim("a layer", key, "token")
 
 
-def test_one_thread_renews_all_claims_and_ends_when_there_are_none():
-    store = Renewals()
-    thread = RenewingThread(StoreCalls(store), 0.3, 60)
+@pytest.fixture
+def fresh_thread(monkeypatch):
+    """A renewing thread of the test's own, as a forked process has."""
+    monkeypatch.setattr(renewing, "_thread", renewing._RenewingThread())  # noqa: SLF001 - what a fork does
+
+
+def renewal_threads():
+    return sum(thread.name == "mg-middleware renewals" for thread in threading.enumerate())
+
+
+def eventually(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("fresh_thread")
+def test_one_thread_renews_the_claims_of_all_stores_until_they_end():
+    stores = [Renewals(), Renewals()]
+    slow, quick = (Renewing(StoreCalls(store), lease, 60) for store, lease in zip(stores, (0.6, 0.3), strict=True))
     claims = [held(f"key {number}") for number in range(50)]
-    before = threading.active_count()
-    for claim in claims:
-        thread.begin(claim)
-    assert threading.active_count() == before + 1
-    time.sleep(0.45)
-    assert threading.active_count() == before + 1
-    for claim in claims:
-        thread.end(claim)
+    before = renewal_threads()
+    for number, claim in enumerate(claims):
+        (slow, quick)[number % 2].begin(claim)
+    assert renewal_threads() == before + 1
+    eventually(lambda: all(stores[number % 2].keys.count(claim.key) >= 2 for number, claim in enumerate(claims)))
+    for number, claim in enumerate(claims):
+        (slow, quick)[number % 2].end(claim)
+    time.sleep(0.1)  # for a renewal that had begun
+    for store in stores:
+        store.keys.clear()
     time.sleep(0.3)
-    assert threading.active_count() == before
-    assert {store.keys.count(claim.key) for claim in claims} <= {3, 4}
-    thread.begin(claims[0])
-    time.sleep(0.15)
-    thread.end(claims[0])
-    assert store.keys[-1] == claims[0].key
+    assert [store.keys for store in stores] == [[], []]
+    quick.begin(claims[0])
+    eventually(lambda: stores[1].keys)
+    assert renewal_threads() == before + 1
+    quick.end(claims[0])
 
 
-def test_a_renewal_that_fails_is_tried_again(caplog):
-    store = Renewals([OSError("once"), True, False])
-    thread = RenewingThread(StoreCalls(store), 0.15, 60)
-    thread.begin(held("key"))
-    time.sleep(0.4)
+@pytest.mark.usefixtures("fresh_thread")
+def test_a_store_with_a_shorter_lease_wakes_the_thread():
+    patient, quick = Renewals(), Renewals()
+    Renewing(StoreCalls(patient), 3000, 6000).begin(held("patient"))
+    time.sleep(0.1)  # the thread sleeps
+    Renewing(StoreCalls(quick), 0.3, 60).begin(held("quick"))
+    eventually(lambda: quick.keys.count("quick") >= 2)
+    assert patient.keys == []
+
+
+@pytest.mark.usefixtures("fresh_thread")
+def test_claims_that_are_nearly_due_are_renewed_with_the_first():
+    store = Renewals()
+    renewals = Renewing(StoreCalls(store), 24, 60)  # an interval of 8 seconds
+    claim = held("key")
+    renewals.begin(claim)
+    begun = claim.due - 8
+    assert renewals.renew_if_due(claim, begun + 6.9) == pytest.approx(1.1)
+    assert store.keys == []
+    assert renewals.renew_if_due(claim, begun + 7.1) == pytest.approx(8)
+    assert store.keys == ["key"]
+
+
+@pytest.mark.usefixtures("fresh_thread")
+def test_a_thread_that_cannot_start_is_logged_and_started_with_the_next_claim(monkeypatch, caplog):
+    store = Renewals()
+    renewals = Renewing(StoreCalls(store), 0.15, 60)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        renewals.begin(held("first"))
+    assert "the claims of running handlers aren't renewed: can't start new thread" in caplog.text
+    renewals.begin(held("second"))
+    eventually(lambda: {"first", "second"} <= set(store.keys))
+
+
+@pytest.mark.usefixtures("fresh_thread")
+def test_a_log_that_raises_stops_no_renewals(monkeypatch):
+    class Broken(logging.Filter):
+        def filter(self, record):
+            raise OSError("the log is broken")
+
+    store = Renewals([False])
+    renewals = Renewing(StoreCalls(store), 0.15, 60)
+    broken = Broken()
+    logging.getLogger("mg_middleware").addFilter(broken)
+    try:
+        renewals.begin(held("lost"))
+        renewals.begin(held("other"))
+        eventually(lambda: store.keys.count("other") >= 2)
+    finally:
+        logging.getLogger("mg_middleware").removeFilter(broken)
+    assert store.keys.count("lost") == 1
+
+
+@pytest.mark.usefixtures("fresh_thread")
+@pytest.mark.parametrize("error", [OSError("once"), SystemExit("once")], ids=repr)
+def test_a_renewal_that_fails_is_tried_again(caplog, error):
+    store = Renewals([error, True, False])
+    Renewing(StoreCalls(store), 0.15, 60).begin(held("key"))
+    eventually(lambda: "lost a claim" in caplog.text)
+    time.sleep(0.2)
     assert store.keys == ["key"] * 3
-    assert "failed to renew: OSError: once" in caplog.text
+    assert f"failed to renew: {type(error).__name__}: once" in caplog.text
     assert caplog.text.count("lost a claim") == 1
 
 
+@pytest.mark.usefixtures("fresh_thread")
 def test_a_renewal_that_ends_after_its_claim_is_no_loss(caplog):
-    thread = RenewingThread(StoreCalls(Renewals([False])), 0.15, 60)
+    store = Renewals([False])
     claim = held("key")
     claim.ended = True
-    thread.begin(claim)
-    time.sleep(0.2)
+    Renewing(StoreCalls(store), 0.15, 60).begin(claim)
+    eventually(lambda: store.keys)
+    time.sleep(0.1)
     assert "lost" not in caplog.text
+
+
+@pytest.mark.usefixtures("fresh_thread")
+def test_a_renewal_that_no_thread_has_begun_when_it_is_given_up_never_runs(monkeypatch, caplog):
+    monkeypatch.setattr(calling, "STEP_SECONDS", 0.1)
+    monkeypatch.setattr(threads, "_MOST_THREADS", 1)
+    go = threading.Event()
+
+    class Hangs(Renewals):
+        def renew(self, key, token):
+            go.wait(10)
+            return super().renew(key, token)
+
+    store = Hangs()
+    renewals = Renewing(ThreadedCalls(StoreCalls(store)), 0.3, 60)
+    first, second = held("first"), held("second")
+    renewals.begin(first)
+    time.sleep(0.15)  # the one thread renews the first
+    renewals.begin(second)
+    eventually(lambda: caplog.text.count("failed to renew: it took more than 0.1 seconds and was given up") >= 2)
+    renewals.end(first)
+    renewals.end(second)
+    assert second.renewal is not None
+    go.set()
 
 
 def test_a_store_that_hangs_delays_no_renewals_of_another(monkeypatch, caplog):
@@ -355,31 +462,36 @@ def test_a_store_that_hangs_delays_no_renewals_of_another(monkeypatch, caplog):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_process_renews_its_own_claims_and_not_its_parents():
     store = Renewals()
-    thread = RenewingThread(StoreCalls(store), 0.15, 60)
-    thread.begin(held("the parent's"))
+    renewals = Renewing(StoreCalls(store), 0.15, 60)
+    parents = held("the parent's")
+    renewals.begin(parents)
     child = os.fork()
     if child == 0:
         try:
             store.keys.clear()
-            thread.begin(held("the child's"))
-            time.sleep(0.2)
+            renewals.begin(held("the child's"))
+            eventually(lambda: store.keys.count("the child's") >= 2)
             os._exit(0 if set(store.keys) == {"the child's"} else 1)
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    renewals.end(parents)
 
 
-def test_forgetting_leaves_other_threads_alone():
-    thread = RenewingThread(StoreCalls(Renewals()), 60, 60)
-    thread.begin(held("key"))
-    renewing._forget_all()  # noqa: SLF001 - what a fork calls
-    assert thread._due == {}  # noqa: SLF001
+@pytest.mark.usefixtures("fresh_thread")
+def test_what_a_fork_calls_forgets_the_claims_and_the_thread():
+    Renewing(StoreCalls(Renewals()), 60, 60).begin(held("key"))
+    renewing._forget()  # noqa: SLF001 - what a fork calls
+    assert renewing._thread.claims == {}  # noqa: SLF001
+    before = renewal_threads()
+    Renewing(StoreCalls(Renewals()), 60, 60).begin(held("key"))
+    assert renewal_threads() == before + 1
 
 
-def test_the_renewing_ends_with_the_process(tmp_path):
+@pytest.mark.usefixtures("fresh_thread")
+def test_the_renewing_ends_with_the_process():
     """A daemon thread keeps no process alive; see test_lost_workers.py for what follows."""
-    thread = RenewingThread(StoreCalls(Renewals()), 60, 60)
-    thread.begin(held("key"))
+    Renewing(StoreCalls(Renewals()), 60, 60).begin(held("key"))
     assert all(one.daemon for one in threading.enumerate() if one.name.startswith("mg-middleware"))
 
 

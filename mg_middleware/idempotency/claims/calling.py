@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mg_middleware._reporting import logger
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.decision import checked
+from mg_middleware.idempotency.store import Claimed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -102,7 +103,8 @@ class StoreCalls:
             key: the key of the delivery.
         """
         try:
-            return checked(self._store.claim(key))
+            claim = self._store.claim(key)
+            return claim if isinstance(claim, Claimed) else checked(claim)
         except Exception as error:  # whatever it is, no event is lost
             log_failure(self.name, "claim", error)
             return None
@@ -116,7 +118,10 @@ class StoreCalls:
             token: the token of the claim.
         """
         try:
-            getattr(self._store, step)(key, token)
+            if step == "complete":
+                self._store.complete(key, token)
+            else:
+                self._store.release(key, token)
         except Exception as error:  # whatever it is, the application's response stands
             log_failure(self.name, step, error)
 
@@ -129,7 +134,7 @@ class StoreCalls:
         """
         try:
             return bool(self._store.renew(key, token))
-        except Exception as error:  # whatever it is, the next renewal is tried
+        except BaseException as error:  # whatever it is, the next renewal is tried, and the thread goes on
             log_failure(self.name, "renew", error)
             return None
 

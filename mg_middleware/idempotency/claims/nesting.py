@@ -8,42 +8,42 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from mg_middleware.idempotency.decision import HeldClaim
+    from mg_middleware.idempotency.decision import HeldClaim, Layer
 
 # A mark in the scope or the environ does not survive an adapter between WSGI and ASGI; a context does.
 _current: ContextVar[HeldClaim | None] = ContextVar("mg_middleware_claim", default=None)
 
 
-def enter(claim: HeldClaim) -> None:
-    """Make a claim known to the layers inside. It is forgotten when it has ended."""
-    _current.set(claim)
+current_claim = _current.get
+# Makes a claim known to the layers inside. It is forgotten when it has ended.
+enter = _current.set
 
 
-def outer_claim(key: str, guard: object) -> HeldClaim | None:
-    """Return the live claim that a layer outside this one holds for the delivery.
+def outer_claim(claim: HeldClaim, key: str, layer: Layer) -> HeldClaim | None:
+    """Return a claim if it is live, and a layer outside this one holds it for the same delivery.
 
     Args:
+        claim: the claim that was made last.
         key: the delivery's key.
-        guard: the layer that asks. A layer never nests in itself: what it sees twice is another delivery, sent by the
+        layer: the layer that asks. A layer never nests in itself: what it sees twice is another delivery, sent by the
             handler.
     """
-    claim = _current.get()
-    if claim is None or claim.ended or claim.key != key:
+    if claim.ended or claim.key != key:
         return None
-    layer: HeldClaim | None = claim
-    while layer is not None:
-        if guard in layer.guards:
+    outer: HeldClaim | None = claim
+    while outer is not None:
+        if outer.layer is layer or layer in outer.sharing:
             return None
-        layer = layer.outer
-    claim.guards.append(guard)
+        outer = outer.outer
+    claim.sharing = (*claim.sharing, layer)
     return claim
 
 
 def is_held_at(claim: HeldClaim, place: Hashable) -> bool:
     """Return whether the delivery's claim, or one further out, is kept at a place."""
-    layer: HeldClaim | None = claim
-    while layer is not None:
-        if layer.place == place:
+    held: HeldClaim | None = claim
+    while held is not None:
+        if held.layer.place == place:
             return True
-        layer = layer.outer
+        held = held.outer
     return False

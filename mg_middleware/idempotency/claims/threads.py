@@ -150,14 +150,9 @@ class ThreadedCalls:
         if not _is_done_in_time(self.begin_end(step, key, token)):
             calling.log_given_up(self.name, step)
 
-    def renew(self, key: str, token: str) -> bool | None:
-        """Renew a claim, and wait for it; see `StoreCalls.renew`."""
-        future = self._threads.submit(self._calls.renew, key, token)
-        if _is_done_in_time(future):
-            return future.result()
-        future.cancel()
-        calling.log_given_up(self.name, "renew")
-        return None
+    def begin_renew(self, key: str, token: str) -> Future[bool | None]:
+        """Begin to renew a claim; see `StoreCalls.renew`."""
+        return self._threads.submit(self._calls.renew, key, token)
 
     def _give_back(self, key: str, future: Future[Claim | None]) -> None:
         if future.cancelled() or future.exception() is not None:

@@ -50,10 +50,10 @@ class MemoryStore:
         self.max_lease: float = seconds("max_lease", max_lease)
         self._lock = Lock()
         self._tokens = count()
-        self._claims: dict[str, tuple[str, float]] = {}  # key -> token, when it expires; the oldest first
-        # key -> when it is forgotten; the oldest first. An OrderedDict gives up its first entry in constant time, while
-        # a dict scans the holes that earlier removals left.
-        self._complete: OrderedDict[str, float] = OrderedDict()
+        # key -> the token of its claim, or None once it is complete; and when it expires. What changed last is at the
+        # end. An OrderedDict gives up its first entry in constant time, while a dict scans the holes that earlier
+        # removals left.
+        self._entries: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
 
     def claim(self, key: str) -> Claim:
         """Take the key; see `IdempotencyStore.claim`.
@@ -67,22 +67,17 @@ class MemoryStore:
         Raises:
             StoreError: all entries are live claims.
         """
+        entries = self._entries
         with self._lock:
             now = monotonic()
-            forgotten = self._complete.get(key)
-            if forgotten is not None:
-                if now < forgotten:
-                    return AlreadyComplete()
-                del self._complete[key]
-            held = self._claims.get(key)
-            if held is not None:
-                if now < held[1]:
-                    return InProgress(held[1] - now)
-                del self._claims[key]
-            if len(self._claims) + len(self._complete) >= self._max_entries:
-                self._make_room(now)
+            held = entries.get(key)
+            if held is None:
+                if len(entries) >= self._max_entries:
+                    self._make_room(now)
+            elif now < held[1]:
+                return AlreadyComplete() if held[0] is None else InProgress(held[1] - now)
             token = str(next(self._tokens))
-            self._claims[key] = token, now + self.lease
+            entries[key] = token, now + self.lease
             return Claimed(token)
 
     def complete(self, key: str, token: str) -> None:
@@ -95,21 +90,17 @@ class MemoryStore:
         Raises:
             StoreError: the claim had expired and was pushed out, and all entries are live claims.
         """
+        entries = self._entries
         with self._lock:
             now = monotonic()
-            held = self._claims.get(key)
-            if held is not None:
-                if held[0] != token and now < held[1]:
-                    return
-                del self._claims[key]
-            # Its claim has expired and is gone.
-            elif key in self._complete:
-                if now < self._complete[key]:
-                    return  # another one was completed meanwhile and keeps its expiry
-                del self._complete[key]
-            elif len(self) >= self._max_entries:
-                self._make_room(now)
-            self._complete[key] = now + self._ttl
+            held = entries.get(key)
+            if held is None:  # its claim expired and was pushed out
+                if len(entries) >= self._max_entries:
+                    self._make_room(now)
+            elif held[0] != token and now < held[1]:
+                return  # another delivery has claimed it; or completed it, and then it keeps its expiry
+            entries[key] = None, now + self._ttl
+            entries.move_to_end(key)
 
     def release(self, key: str, token: str) -> None:
         """Forget the claim; see `IdempotencyStore.release`.
@@ -119,8 +110,9 @@ class MemoryStore:
             token: the token of the claim.
         """
         with self._lock:
-            if key in self._claims and self._claims[key][0] == token:
-                del self._claims[key]
+            held = self._entries.get(key)
+            if held is not None and held[0] == token:
+                del self._entries[key]
 
     def renew(self, key: str, token: str) -> bool:
         """Give the claim another lease; see `IdempotencyStore.renew`.
@@ -133,12 +125,11 @@ class MemoryStore:
             Whether `token` still holds the key.
         """
         with self._lock:
-            held = self._claims.get(key)
+            held = self._entries.get(key)
             if held is None or held[0] != token:
                 return False
-            # Taken out and put in again, so that the oldest claim stays the first.
-            del self._claims[key]
-            self._claims[key] = token, monotonic() + self.lease
+            self._entries[key] = token, monotonic() + self.lease
+            self._entries.move_to_end(key)
             return True
 
     def close(self) -> None:
@@ -146,12 +137,12 @@ class MemoryStore:
 
     def __len__(self) -> int:
         """How many keys are held, claimed and complete ones together."""
-        return len(self._claims) + len(self._complete)
+        return len(self._entries)
 
     def _make_room(self, now: float) -> None:
-        if self._claims and next(iter(self._claims.values()))[1] <= now:
-            del self._claims[next(iter(self._claims))]
-        elif self._complete:
-            self._complete.popitem(last=False)
-        else:
-            raise StoreError(f"all {self._max_entries} entries of the MemoryStore are live claims")
+        """Forget the oldest entry that isn't a live claim. Few live claims are old, since renewing makes them young."""
+        for key, (token, until) in self._entries.items():
+            if token is None or until <= now:
+                del self._entries[key]
+                return
+        raise StoreError(f"all {self._max_entries} entries of the MemoryStore are live claims")

@@ -40,7 +40,7 @@ _SCHEMA = (
 # claim adds one row at most, so that an eighth of the rows, at most, has expired and is still there.
 _CLAIMS_TO_A_SWEEP = 32
 _ROWS_OF_A_SWEEP = 256
-_SWEEP_ENDS = f"SELECT key FROM deliveries WHERE key > ? ORDER BY key LIMIT 1 OFFSET {_ROWS_OF_A_SWEEP - 1}"
+_SWEEP_ENDS = "SELECT key FROM deliveries WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
 _SWEEP = "DELETE FROM deliveries WHERE key > ? AND key <= ? AND until <= ?"
 _SWEEP_THE_REST = "DELETE FROM deliveries WHERE key > ? AND until <= ?"
 
@@ -202,7 +202,7 @@ class SQLiteStore:
             self._claims_until_sweep -= 1
             return
         begin = self._swept_up_to
-        end = connection.execute(_SWEEP_ENDS, (begin,)).fetchone()
+        end = connection.execute(_SWEEP_ENDS, (begin, _ROWS_OF_A_SWEEP - 1)).fetchone()
         if end is None:
             connection.execute(_SWEEP_THE_REST, (begin, now))
             self._swept_up_to = ""
