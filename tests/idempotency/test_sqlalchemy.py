@@ -380,6 +380,37 @@ def test_a_table_that_cannot_be_created_is_an_error(tmp_path, asynchronous):
             SQLAlchemyStore(f"sqlite:///{folder}/own.sqlite3").create_table()
 
 
+@pytest.mark.parametrize("made_of", ["url", "sqlalchemy.create_engine(url)"])
+def test_a_plain_engine_needs_no_greenlet(tmp_path, made_of):
+    # SQLAlchemy 2.1 brings it only with the extra asyncio.
+    program = f"""
+import sys
+sys.modules["greenlet"] = None
+import sqlalchemy
+from mg_middleware import SQLAlchemyStore
+from mg_middleware.idempotency import AlreadyComplete
+url = "sqlite:///{tmp_path}/own.sqlite3"
+store = SQLAlchemyStore({made_of})
+store.create_table()
+store.complete("key", store.claim("key").token)
+assert store.claim("key") == AlreadyComplete()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_url_of_an_asynchronous_driver_needs_greenlet():
+    program = """
+import sys
+sys.modules["greenlet"] = None
+from mg_middleware import ConfigurationError, SQLAlchemyStore
+try:
+    SQLAlchemyStore("sqlite+aiosqlite:///own.sqlite3")
+except ConfigurationError as error:
+    sys.exit(0 if "(greenlet is not installed)" in str(error) else str(error))
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_without_sqlalchemy_the_error_says_what_to_install():
     program = """
 import sys

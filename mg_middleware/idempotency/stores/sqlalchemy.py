@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from contextlib import closing
 from secrets import token_hex
@@ -81,12 +82,14 @@ class SQLAlchemyStore:
     ) -> None:
         try:
             import sqlalchemy  # an extra, which only users of this store need
-            import sqlalchemy.ext.asyncio as sqlalchemy_asyncio
         except ImportError as error:
             raise ImportError('SQLAlchemyStore needs SQLAlchemy 2: pip install "mg-middleware[sqlalchemy]"') from error
         self._is_ours = isinstance(engine, str | sqlalchemy.URL)
         made: Any = _engine_of(engine) if isinstance(engine, str | sqlalchemy.URL) else engine
-        if not isinstance(made, sqlalchemy.Engine | sqlalchemy_asyncio.AsyncEngine):
+        # Whoever has an AsyncEngine has loaded its module. It needs greenlet, which others don't.
+        asyncio_module = sys.modules.get("sqlalchemy.ext.asyncio")
+        kinds: Any = (sqlalchemy.Engine, getattr(asyncio_module, "AsyncEngine", sqlalchemy.Engine))
+        if not isinstance(made, kinds):
             raise TypeError(
                 f"SQLAlchemyStore takes a URL, an Engine or an AsyncEngine of SQLAlchemy 2, not {type(made).__name__}"
             )
@@ -408,16 +411,18 @@ def _insert_ignoring(dialect: str, table: sqlalchemy.Table) -> Any:
 def _engine_of(url: str | sqlalchemy.URL) -> sqlalchemy.Engine | sqlalchemy.ext.asyncio.AsyncEngine:
     import sqlalchemy  # see SQLAlchemyStore
     import sqlalchemy.exc
-    import sqlalchemy.ext.asyncio
 
     try:
         parsed = sqlalchemy.make_url(url)
-        is_asynchronous = parsed.get_dialect().is_async
-        if is_asynchronous:
-            return sqlalchemy.ext.asyncio.create_async_engine(parsed)
-        return sqlalchemy.create_engine(parsed)
+        if not parsed.get_dialect().is_async:
+            return sqlalchemy.create_engine(parsed)
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        return create_async_engine(parsed)
     except (ImportError, TypeError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
-        reason = type(error).__name__ if not isinstance(error, ImportError) else f"{error.name} is not installed"
+        # SQLAlchemy's own error for greenlet names no module.
+        missing = error.name or "greenlet" if isinstance(error, ImportError) else None
+        reason = type(error).__name__ if missing is None else f"{missing} is not installed"
     # Nothing of the URL is shown, not even as the cause: it may hold a password.
     raise ConfigurationError(f"SQLAlchemyStore's URL must be a valid database URL with an installed driver ({reason})")
 
