@@ -179,9 +179,11 @@ def _run(option: str, command: str) -> str:
             timeout=_COMMAND_PATIENCE,
             check=False,
         )
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as error:
         took = time.monotonic() - began
-        raise CommandError(f"{option}: {command!r} did not end within {took:.0f} s") from None
+        output: str | bytes = error.stdout or ""  # bytes on POSIX, whatever was asked for
+        printed = _shown(output if isinstance(output, str) else output.decode("utf-8", "replace"))
+        raise CommandError(f"{option}: {command!r} did not end within {took:.0f} s, and printed {printed}") from None
     if done.returncode:
         printed = done.stderr or done.stdout
         raise CommandError(f"{option}: {command!r} ended with status {done.returncode}: {_shown(printed)}")

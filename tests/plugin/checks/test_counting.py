@@ -219,7 +219,8 @@ def test_meetings_of_an_earlier_run_are_not_processed_again(found):
         ("true", "'true' printed no number, but nothing"),
         ("echo no table >&2; exit 3", "ended with status 3: 'no table'"),
         ("no-such-command-at-all", "'no-such-command-at-all' ended with status 127: '*not found*'"),
-        ("sleep 20", "'sleep 20' did not end within 0 s"),
+        ("sleep 20", "'sleep 20' did not end within 0 s, and printed nothing"),
+        ("echo wait a moment; sleep 20", "did not end within 0 s, and printed 'wait a moment'"),
     ],
 )
 def test_a_command_that_counts_nothing_is_named(command, message, monkeypatch):

@@ -143,6 +143,17 @@ def test_an_alarm_that_is_set_rings_all_the_same(alarm):
         assert len(alarm) == rings
 
 
+def test_who_debugs_an_app_has_time():
+    debugger = {"__name__": "pdb"}
+    exec("def interact(wait): wait(0.2)", debugger)  # noqa: S102 - a function of another module
+
+    def app(environ, start_response):
+        debugger["interact"](time.sleep)
+        return sync_wsgi(environ, start_response)
+
+    assert Receiver(app, timeout=0.05).send(REQUEST).status == 200
+
+
 def test_without_alarms_it_takes_as_long_as_it_takes(monkeypatch):
     def app(environ, start_response):
         time.sleep(0.05)
