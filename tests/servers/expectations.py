@@ -249,7 +249,7 @@ DIFFERENCES = {
     "uvicorn-httptools": {
         **_MALFORMED,
         "signature-in-trailer": (RAN, "401 guard"),
-        "upgrade": ("401 guard",),
+        "upgrade": ("400 guard",),  # it drops the body
     },
     "hypercorn-asyncio": {
         **_ASKED_AT_ONCE,
