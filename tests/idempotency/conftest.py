@@ -170,7 +170,7 @@ def store_kind(request, tmp_path):
         def forget():
             for store in stores:
                 store._entries.clear()  # noqa: SLF001
-    
+
         yield StoreKind("memory", make_in_memory, clock.let_pass, forget)
         return
     path = tmp_path / "deliveries.sqlite3"

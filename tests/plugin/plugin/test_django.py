@@ -3,6 +3,7 @@
 import sqlite3
 import sys
 import textwrap
+from contextlib import closing
 
 import pytest
 
@@ -136,7 +137,7 @@ ALONE = ("pytest_meetgeek.plugin",)
 
 
 def meetings(pytester):
-    with sqlite3.connect(pytester.path / "db.sqlite3") as database:
+    with closing(sqlite3.connect(pytester.path / "db.sqlite3")) as database:
         return database.execute("SELECT count(*) FROM shop_meeting").fetchone()[0]
 
 
