@@ -21,3 +21,11 @@ def run(request):
 def importable_in_subprocesses(monkeypatch):
     """What pytester starts finds the receivers of this folder too."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+
+
+@pytest.fixture(autouse=True)
+def no_test_database_of_other_tests(monkeypatch):
+    """Other folders' tests may have prepared this process for Django's test database; here it has none."""
+    mail = sys.modules.get("django.core.mail")
+    if mail is not None:
+        monkeypatch.delattr(mail, "outbox", raising=False)
