@@ -7,11 +7,44 @@ python django_stores.py TASK, where TASK is JSON: `folder` (of the app `meetings
 import importlib
 import json
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from secrets import token_hex
 
 import django
 from django.conf import settings
 
+from mg_middleware.idempotency import AlreadyComplete, InProgress
 from mg_middleware.testing import check_store
+
+
+def contend(make_store):
+    """Deliver in eight threads until the key is complete: one claim lives at a time, whether it was released or not."""
+    for _ in range(5):
+        key = token_hex(32)
+        holders, claims, completed = [], [], []
+
+        def deliver(number, key=key, holders=holders, claims=claims, completed=completed):
+            store = make_store()
+            while not isinstance(claim := store.claim(key), AlreadyComplete):
+                if isinstance(claim, InProgress):
+                    time.sleep(0.01)
+                    continue
+                holders.append(number)
+                claims.append(claim.token)
+                time.sleep(0.01)
+                assert holders == [number]
+                holders.clear()
+                if len(claims) < 6:
+                    store.release(key, claim.token)
+                else:
+                    completed.append(number)
+                    store.complete(key, claim.token)
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(deliver, range(8)))
+        assert len(set(claims)) == 6
+        assert len(completed) == 1
 
 
 def main():
@@ -38,6 +71,7 @@ def main():
     else:
         store = store_class(**task["options"])
         check_store(lambda: store)
+    contend(lambda: store_class(**task["options"] | {"lease": 60}))
 
 
 if __name__ == "__main__":
