@@ -67,7 +67,7 @@ def test_in_the_user_s_own_suite_and_only_what_failed_last(run, tmp_path):
         "    meetgeek.assert_rejected(meetgeek_receiver.send(meetgeek_forged), meetgeek_forged, meetgeek_spy)\n"
     )
     _, output = run("test_it.py")
-    assert "1 failed, 68 passed, 10 skipped" in output, output
+    assert "1 failed, 68 passed, 11 skipped" in output, output
     _, output = run("test_it.py", "--lf")
     assert "1 failed" in output
     assert "passed" not in output
