@@ -319,6 +319,15 @@ async def test_where_nothing_can_be_awaited_a_thread_releases_and_an_asynchronou
         assert isinstance(memory.claim(KEY), InProgress)
 
 
+async def test_a_claim_ends_once():
+    memory = MemoryStore()
+    claim = await OncePerMeeting(memory, wait=0).claim(verified(), "POST")
+    await claim.end(successful=True)
+    await claim.end(successful=False)
+    claim.drop()
+    assert memory.claim(KEY) == AlreadyComplete()
+
+
 @pytest.fixture(params=["a store of one's own", "SQLite", "Redis"])
 def slow_store(request, tmp_path, monkeypatch):
     """A store that needs half a second to claim, and may fail then."""

@@ -68,6 +68,15 @@ def test_a_holder_whose_claim_gave_way_cannot_complete_among_live_claims_alone(c
         store.complete("slow", slow.token)
 
 
+def test_a_holder_whose_claim_is_gone_completes_where_there_is_room(clock):
+    store = MemoryStore(max_entries=2)
+    claim = store.claim("a")
+    store.release("a", claim.token)
+    store.release("a", claim.token)
+    store.complete("a", claim.token)
+    assert store.claim("a") == AlreadyComplete()
+
+
 def test_a_key_that_is_completed_anew_is_the_newest(clock):
     store = MemoryStore(max_entries=2, lease=10, ttl=5)
     slow = store.claim("a")

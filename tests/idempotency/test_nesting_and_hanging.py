@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import queue
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -199,6 +200,24 @@ def test_a_step_that_no_thread_has_begun_when_it_is_given_up_never_runs(monkeypa
     store.go.set()
     time.sleep(0.3)
     assert len(memory) == 0
+
+
+def test_a_step_that_comes_as_an_idle_thread_is_about_to_end_is_run(monkeypatch):
+    class Queue:
+        """A queue that has nothing at first, though a step is in it by the time that the thread looks again."""
+
+        def __init__(self):
+            self.steps = queue.SimpleQueue()
+            self.put, self.empty, self.looked = self.steps.put, self.steps.empty, False
+
+        def get(self, timeout):
+            if not self.looked:
+                self.looked = True
+                raise queue.Empty
+            return self.steps.get(timeout=timeout)
+
+    monkeypatch.setattr(threads, "SimpleQueue", Queue)
+    assert StepThreads().submit(lambda: "done").result(10) == "done"
 
 
 def test_an_interruption_gives_the_claim_back(monkeypatch):

@@ -29,7 +29,7 @@ from mg_middleware import (
     RedisStore,
     SQLiteStore,
 )
-from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, store_key
+from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress, forking, store_key
 from mg_middleware.idempotency.claims import calling, renewing, threads
 from mg_middleware.idempotency.claims.calling import StoreCalls
 from mg_middleware.idempotency.claims.renewing import Renewing
@@ -486,6 +486,11 @@ def test_what_a_fork_calls_forgets_the_claims_and_the_thread():
     before = renewal_threads()
     Renewing(StoreCalls(Renewals()), 60, 60).begin(held("key"))
     assert renewal_threads() == before + 1
+
+
+def test_where_no_process_forks_nothing_is_registered(monkeypatch):
+    monkeypatch.delattr(os, "register_at_fork")  # as on Windows
+    forking.call_in_forked_child(pytest.fail)
 
 
 @pytest.mark.usefixtures("fresh_thread")

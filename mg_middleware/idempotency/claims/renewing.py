@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mg_middleware._reporting import logger
 from mg_middleware.idempotency.claims import calling
+from mg_middleware.idempotency.forking import call_in_forked_child
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -161,5 +161,4 @@ def _forget() -> None:
     _thread = _RenewingThread()
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_forget)
+call_in_forked_child(_forget)

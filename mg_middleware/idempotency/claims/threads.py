@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from concurrent.futures import Future, wait
 from contextvars import copy_context
@@ -12,6 +11,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mg_middleware.idempotency.claims import calling
+from mg_middleware.idempotency.forking import call_in_forked_child
 from mg_middleware.idempotency.store import Claimed
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def _forget_all() -> None:
         threads.forget()
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_forget_all)
+call_in_forked_child(_forget_all)
 
 
 class ThreadedCalls:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
+
+from mg_middleware.idempotency.forking import call_in_forked_child
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable
@@ -74,5 +75,4 @@ def _forget_waiting() -> None:
     _waiting.clear()
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_forget_waiting)
+call_in_forked_child(_forget_waiting)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import weakref
-from contextlib import closing
+from contextlib import closing, suppress
 from secrets import token_hex
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mg_middleware.errors import ConfigurationError
+from mg_middleware.idempotency.forking import call_in_forked_child
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
 from mg_middleware.idempotency.stores.event_loop import OneEventLoop
 from mg_middleware.idempotency.stores.options import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _FOREVER = 1e12  # seconds; a float column need not know infinity
 _SWEEP_SECONDS = 60.0
 # Many workers create the table at once when they start, and only one of them can.
-_ATTEMPTS = 3
+_RETRIES = 2
 # A step repeats nothing that it has done, so it can be begun again: after a deadlock, or when a connection was lost.
 _DEADLOCKS: frozenset[object] = frozenset({"40001", "40P01", 1205, 1213})
 
@@ -180,14 +180,12 @@ class SQLAlchemyStore:
         """
         if self.execution == "asynchronous":
             return self._create_table_later()
-        for attempt in range(_ATTEMPTS):
-            try:
+        for _ in range(_RETRIES):
+            with suppress(_database_error()):
                 self.metadata.create_all(self._engine)
-            except _database_error():
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            else:
                 break
+        else:
+            self.metadata.create_all(self._engine)
         return None
 
     def close(self) -> Awaitable[None] | None:
@@ -202,15 +200,14 @@ class SQLAlchemyStore:
 
     async def _create_table_later(self) -> None:
         self._loop.check()
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with self._engine.begin() as connection:
-                    await connection.run_sync(self.metadata.create_all)
-            except _database_error():
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            else:
-                return
+        for _ in range(_RETRIES):
+            with suppress(_database_error()):
+                return await self._create_table_once()
+        return await self._create_table_once()
+
+    async def _create_table_once(self) -> None:
+        async with self._engine.begin() as connection:
+            await connection.run_sync(self.metadata.create_all)
 
     def forget_connections(self) -> None:
         """Leave the connections to the parent of a forked process."""
@@ -457,5 +454,4 @@ def _forget_all_connections() -> None:
         store.forget_connections()
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_forget_all_connections)
+call_in_forked_child(_forget_all_connections)
