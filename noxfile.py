@@ -26,6 +26,8 @@ DESCRIBED = {
     "vendor.readthedocs": [".readthedocs.yaml"],
     "vendor.citation-file-format": ["CITATION.cff"],
 }
+# Tests wait for servers and deadlines about as long as for a processor.
+WORKERS = str(1 + (os.cpu_count() or 1))
 # The tests assert, so Python must not strip assertions.
 TESTING = {"PYTHONOPTIMIZE": ""}
 
@@ -38,7 +40,7 @@ def install(session: nox.Session, *groups: str, extras: str = EXTRAS) -> None:
 
 def run_tests(session: nox.Session, *command: str) -> None:
     """Run the tests, then those that failed once more, alone: on a busy machine some miss their deadlines."""
-    session.run(*command, "-n", "2", *session.posargs, env=TESTING, success_codes=[0, 1])
+    session.run(*command, "-n", WORKERS, *session.posargs, env=TESTING, success_codes=[0, 1])
     again = ("--last-failed", "--last-failed-no-failures=none")
     session.run(*command, *again, *session.posargs, env=TESTING, success_codes=[0, 5])  # 5: none had failed
 
