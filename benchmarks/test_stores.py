@@ -119,6 +119,15 @@ def test_growth_of_sqlite(benchmark, tmp_path):
     large.close()
 
 
+@pytest.mark.benchmark(timer=process_time)
+def test_steps_of_sqlite(benchmark, tmp_path):
+    store = sqlite_store(tmp_path / "deliveries.sqlite3", 1_000)
+    # The steps alone, since what handing them to a thread takes depends on what else the machine does.
+    row = Row("Remembering one delivery", "SQLiteStore, claimed and completed", "the documented snippet", at_most=40)
+    measure(benchmark, row, repeat(new_deliveries(store), 50), unit=repeat(snippet(BODY % 1), 50))
+    store.close()
+
+
 MEETING = "00000000-0000-4000-8000-000000000001"
 # What processing each meeting once adds to a delivery, taken apart. What these leave is the application watched for its
 # answer.

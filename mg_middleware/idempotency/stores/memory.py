@@ -24,7 +24,7 @@ class MemoryStore:
     Args:
         max_entries: how many keys it holds at most, including expired ones that haven't been looked up since. A new key
             replaces the oldest complete one, never a live claim. If it holds nothing but live claims, `claim` raises
-            `StoreError`, and the event is processed. An entry takes about 230 bytes.
+            `StoreError`, and the event is processed. An entry takes about 310 bytes.
         ttl: for how many seconds a processed delivery is remembered; `None` means until `max_entries` pushes it out.
         lease: how many seconds a claim lives. It is renewed while the handler runs; if its process dies, it expires.
         max_lease: for how many seconds a claim is renewed at most.
