@@ -33,7 +33,7 @@ def number_of_node(client, meeting):
 
 
 def test_a_cluster_client_keeps_the_promises_of_a_store(cluster):
-    check_store(lambda: RedisStore(cluster.client(), lease=0.5))
+    check_store(lambda: RedisStore(cluster.client(), lease=2))
 
 
 def test_an_asynchronous_cluster_client_keeps_the_promises_of_a_store(cluster):
@@ -41,7 +41,7 @@ def test_an_asynchronous_cluster_client_keeps_the_promises_of_a_store(cluster):
         async def close(self):
             await self._client.aclose()
 
-    check_store(lambda: Closing(cluster.asynchronous_client(), lease=0.5))
+    check_store(lambda: Closing(cluster.asynchronous_client(), lease=2))
 
 
 def test_meetings_on_every_node_are_processed_once(cluster):

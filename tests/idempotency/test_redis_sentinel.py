@@ -124,7 +124,7 @@ def test_a_handler_that_outlives_the_failover_runs_once(group, receive, fault):
 
 
 def test_a_sentinels_client_keeps_the_promises_of_a_store(group):
-    check_store(lambda: RedisStore(group.client(), lease=0.5))
+    check_store(lambda: RedisStore(group.client(), lease=1))
 
 
 def test_what_the_replica_does_not_have_yet_is_processed_again(group, receive):
