@@ -25,7 +25,7 @@ _BUSY_SECONDS = 5.0
 
 # No step waits for the disk, only a checkpoint does. A power failure can lose the last steps, but not damage the file
 # (https://www.sqlite.org/wal.html). Without a lost claim its event is free at once; without a lost completion it is
-# processed again: no event is lost, so that waiting for the disk, which takes many times as long as a step, buys nothing.
+# processed again. No event is lost, so it buys nothing to wait for the disk, which takes many times as long as a step.
 SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
 
 # One step at a time in a process: SQLite writes one at a time anyway, and a lock wakes the next thread at once where
