@@ -163,8 +163,8 @@ class HeldASGIClaim(HeldClaim):
         """
         successful = False
 
-        # A plain function, since a coroutine for each message would take longer than the rest.
-        def end_and_send(message: Any) -> Awaitable[None]:
+        # A coroutine function, as servers' own are: asgiref's adapter for WSGI warns of anything else.
+        async def end_and_send(message: Any) -> None:
             nonlocal successful
             kind = message["type"]
             if kind == "http.response.start":
@@ -173,12 +173,7 @@ class HeldASGIClaim(HeldClaim):
                 # Before the sender can see the end of the response, since it may then rely on it.
                 ending = self.layer.end(self, successful)
                 if ending is not None:
-                    return _send_after(ending, send, message)
-            return send(message)
+                    await ending
+            await send(message)
 
         return end_and_send
-
-
-async def _send_after(ending: Awaitable[None], send: Callable[[Any], Awaitable[None]], message: Any) -> None:
-    await ending
-    await send(message)

@@ -17,6 +17,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import redis.asyncio
+from asgiref.wsgi import WsgiToAsgi
 from once_per_meeting import (
     FAILED_BODY,
     SECRET,
@@ -27,6 +28,7 @@ from once_per_meeting import (
     receive_asgi_answer,
     signature,
     succeeded,
+    wsgi_application,
 )
 
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore, RedisStore, SQLiteStore, delivery_of
@@ -317,6 +319,15 @@ async def test_where_nothing_can_be_awaited_a_thread_releases_and_an_asynchronou
         assert isinstance(await claim_when_free(memory), Claimed)
     else:
         assert isinstance(memory.claim(KEY), InProgress)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_wsgi_application_in_asgirefs_adapter_runs_without_a_warning():
+    """asgiref warns of a `send` that is no coroutine function."""
+    memory = MemoryStore()
+    guarded = MeetGeekASGIMiddleware(WsgiToAsgi(wsgi_application(lambda body: 200)), SECRET, idempotency_store=memory)
+    assert asyncio.run(receive_asgi_answer(guarded, succeeded())).status == 200
+    assert memory.claim(KEY) == AlreadyComplete()
 
 
 async def test_a_claim_ends_once():
