@@ -26,6 +26,7 @@ RUNNING: ContextVar[list[Delivery]] = ContextVar("meetgeek_delivery")
 # have `scope`; Flask, Django on WSGI, Bottle and Pyramid `environ`; Falcon on WSGI `env`. The requests of Starlette and
 # FastAPI are mappings over their scope. Those of Django REST framework pass on the attributes of Django's.
 _REQUEST_ATTRIBUTES = ("scope", "environ", "env")
+_KEYS_OF_A_REQUEST = ("path", "REQUEST_METHOD", "PATH_INFO")  # one of them is in every ASGI scope and WSGI environ
 
 
 class Delivery:
@@ -138,6 +139,11 @@ def _delivery_in(carrier: Mapping[str, Any]) -> Delivery | None:
 def _unverified(carrier: Mapping[str, Any]) -> str:
     from mg_middleware._reporting import escape  # for the error alone
 
+    if not any(key in carrier for key in _KEYS_OF_A_REQUEST):
+        return (
+            "there is no delivery in this mapping, which is neither an ASGI scope nor a WSGI environ: pass delivery_of "
+            "the request itself, not its headers, its form or its JSON"
+        )
     path = str(carrier.get("path") or f"{carrier.get('SCRIPT_NAME', '')}{carrier.get('PATH_INFO', '')}")
     reasons = (
         f"the request for {escape(path, 200)!r} was not verified: no MeetGeek guard saw it. Wrap the application in "

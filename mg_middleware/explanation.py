@@ -60,6 +60,16 @@ NOTHING_FITS = Explanation(
     "unusual way.",
 )
 """What to say if `explain_mismatch` finds nothing."""
+NO_SIGNATURE = Explanation(
+    cause="no_signature",
+    sentence="This isn't a signature in any usual form.",
+    remedy="Give the whole value of the header X-MG-Signature: exactly 64 lower-case hexadecimal digits.",
+)
+EMPTY_BODY = Explanation(
+    cause="empty_body",
+    sentence="The body is empty.",
+    remedy="MeetGeek never sends an empty body. Save the raw bytes of the request before anything else reads them.",
+)
 
 
 @forgets_arguments
@@ -125,6 +135,18 @@ def explain_header(signature: object) -> list[Explanation]:
         if causes:
             explanations.append(_explanation(causes, "The header field may be a signature if"))
     return explanations
+
+
+def without_cause(body: bytes, signature: object) -> list[Explanation]:
+    """Say what there is to say where `explain_mismatch` found nothing.
+
+    Args:
+        body: the body.
+        signature: the signature.
+    """
+    if not readings_of(signature):
+        return [NO_SIGNATURE]
+    return [*explain_header(signature), NOTHING_FITS if body else EMPTY_BODY]
 
 
 def _explanation(causes: tuple[Cause, ...], start: str = "The signature fits if") -> Explanation:

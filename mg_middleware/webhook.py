@@ -166,7 +166,13 @@ def _signatures_in(headers: Any) -> list[bytes]:
     if not hasattr(headers, "__iter__"):
         raise TypeError(f"headers must be a mapping, pairs or the signature, not {type(headers).__name__}")
     signatures: list[bytes] = []
-    for name, value in headers.items() if hasattr(headers, "items") else headers:
+    for pair in headers.items() if hasattr(headers, "items") else headers:
+        try:
+            name, value = pair
+        except (TypeError, ValueError):  # a ValueError would pass for a VerificationError, which is one
+            raise TypeError(
+                f"headers must be a mapping, pairs or the signature, not {type(headers).__name__}"
+            ) from None
         if len(name) == _NAME_LENGTH and name.lower() in _NAMES:
             if issubclass(type(value), _SEVERAL):
                 signatures += map(_as_bytes, value)

@@ -107,7 +107,11 @@ class TestDeliveryOf:
 
     @pytest.mark.parametrize(
         "carrier",
-        [{}, {"meetgeek.delivery": None}, {"meetgeek.delivery": SimpleNamespace(body=b"forged")}],
+        [
+            {"path": ""},
+            {"PATH_INFO": "", "meetgeek.delivery": None},
+            {"path": "", "meetgeek.delivery": SimpleNamespace()},
+        ],
         ids=["nothing", "None", "something else"],
     )
     def test_an_unverified_request_is_a_lookup_error_with_reason_and_remedy(self, request_with, carrier, monkeypatch):
@@ -130,7 +134,16 @@ class TestDeliveryOf:
     def test_where_django_serves_the_error_names_what_goes_past_wsgi_py(self, request_with, monkeypatch):
         monkeypatch.setitem(sys.modules, "django.core.handlers.base", SimpleNamespace())
         with pytest.raises(LookupError, match=r"test clients, live_server .* mg_middleware\.django\.meetgeek_webhook"):
-            delivery_of(request_with({}))
+            delivery_of(request_with({"REQUEST_METHOD": "POST"}))
+
+    @pytest.mark.parametrize("carrier", [{}, {"message": "File analyzed failed"}, {"x-mg-signature": SIGNATURE}])
+    def test_a_mapping_that_is_no_request_asks_for_the_request_itself(self, request_with, carrier):
+        with pytest.raises(LookupError) as raised:
+            delivery_of(request_with(carrier))
+        assert str(raised.value) == (
+            "there is no delivery in this mapping, which is neither an ASGI scope nor a WSGI environ: pass delivery_of "
+            "the request itself, not its headers, its form or its JSON"
+        )
 
 
 @pytest.mark.parametrize(

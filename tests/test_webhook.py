@@ -208,9 +208,13 @@ class TestWebhook:
         assert str(raised.value) == f"the delivery is not genuine: {outcome}"
         assert isinstance(raised.value, ValueError)
 
-    @pytest.mark.parametrize("headers", [5, object(), [5]], ids=["a number", "an object", "no pairs"])
+    @pytest.mark.parametrize(
+        "headers",
+        [5, object(), [5], [GENUINE.decode()], [("X-MG-Signature", GENUINE.decode(), "more")]],
+        ids=["a number", "an object", "no pairs", "a list of signatures", "triples"],
+    )
     def test_other_forms_are_type_errors(self, headers):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"^headers must be a mapping, pairs or the signature, not \w+$"):
             Webhook(SECRET).verify(SUCCEEDED, headers)
 
     @pytest.mark.parametrize("body", [SUCCEEDED.decode(), None, 5, [SUCCEEDED]])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", metavar="FILE|-", shell_complete=complete_file)
 @click.argument("signature")
-@click.option("--explain", is_flag=True, help="If it is not, find out why, and what to do.")
+@click.option("--explain", is_flag=True, help="If it isn't genuine, find out why, and what to do.")
 @secret_options
 def verify(file: str, signature: str, *, explain: bool, secret: SecretSource) -> int:
     """Check that SIGNATURE is the X-MG-Signature of FILE, or of standard input.
@@ -29,9 +29,8 @@ def verify(file: str, signature: str, *, explain: bool, secret: SecretSource) ->
     genuine = is_genuine(key, body, signature)
     click.echo("genuine" if genuine else "not genuine")
     if explain and not genuine:
-        from mg_middleware.explanation import NOTHING_FITS, explain_header, explain_mismatch  # if asked for
+        from mg_middleware.explanation import explain_mismatch, without_cause  # if asked for
 
-        explanations = explain_mismatch(key, body, signature)
-        for explanation in explanations or [*explain_header(signature), NOTHING_FITS]:
+        for explanation in explain_mismatch(key, body, signature) or without_cause(body, signature):
             click.echo(f"{explanation.sentence}\n{explanation.remedy}")
     return 0 if genuine else 1

@@ -26,6 +26,10 @@ _DEVIATION = "known deviation: "
 _NOTHING_ACCEPTED = "blocked by ack.status"
 
 
+def _is_accepted_forgery(result: CheckResult) -> bool:
+    return result.group == "sig" and result.outcome == "failed" and result.received.startswith("HTTP 2")
+
+
 class Results:
     """The results of all checks of a run.
 
@@ -104,7 +108,7 @@ class Results:
         unproven = sum(result.unproven for result in results)
         if unproven:
             terminal.line(
-                f"  {unproven} refusals seen as 401 only: "
+                f"  {unproven} refusals judged by their status alone: "
                 "give --meetgeek-handler=module:function to prove that nothing was processed"
             )
         if self.could_not_run:
@@ -114,6 +118,8 @@ class Results:
     def could_not_run(self) -> str:
         """Why the checks say nothing about the receiver; empty if they do."""
         results = self._ordered()
+        if any(_is_accepted_forgery(result) for result in results):
+            return ""  # whatever its secret, this receiver has a hole
         if any(result.id == "ack.status" and NOT_SIGNED_ALIKE in result.note for result in results):
             return "nothing was accepted: give the secret that the receiver verifies with"
         if all(result.outcome == "skipped" for result in results) and any(

@@ -58,6 +58,25 @@ def test_it_says_what_the_signature_alone_shows(command, body, monkeypatch):
     assert "No usual cause makes the signature fit.\n" in ended.out
 
 
+@pytest.mark.parametrize("signature", ["", SIGNATURE[:-1], "not a signature", "é" * 64])
+def test_it_says_that_the_signature_is_none(command, body, signature):
+    ended = command("verify", body, signature, "--explain")
+    assert ended.out == (
+        "not genuine\n"
+        "This isn't a signature in any usual form.\n"
+        "Give the whole value of the header X-MG-Signature: exactly 64 lower-case hexadecimal digits.\n"
+    )
+
+
+def test_it_says_that_the_body_is_empty(process):
+    ended = process("verify", "-", "0" * 64, "--explain", input=b"")
+    assert ended.out == (
+        "not genuine\n"
+        "The body is empty.\n"
+        "MeetGeek never sends an empty body. Save the raw bytes of the request before anything else reads them.\n"
+    )
+
+
 def test_it_explains_nothing_if_the_signature_is_genuine(command, body):
     ended = command("verify", body, SIGNATURE, "--explain")
     assert (ended.status, ended.out, ended.err) == (0, "genuine\n", "")

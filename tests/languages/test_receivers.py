@@ -77,7 +77,7 @@ def test_a_right_receiver_passes_strictly(program, script, tmp_path):
     others = {check_id: each["outcome"] for check_id, each in results.items() if each["outcome"] != "passed"}
     assert others == dict.fromkeys(SKIPPED, "skipped"), output
     assert status == 0, output
-    assert "refusals seen as 401 only" not in output
+    assert "refusals judged by their status alone" not in output
     assert SECRET not in output
 
 

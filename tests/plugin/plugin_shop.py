@@ -1,5 +1,7 @@
 """The receivers that the tests of the plugin's output name on the command line."""
 
+import hashlib
+
 from plugin_receivers import Right
 
 
@@ -36,6 +38,11 @@ class OtherSecretShop(Shop):
     secret = b"another secret"
 
 
+class UnkeyedShop(Shop):
+    def true_signature(self, body):
+        return hashlib.sha256(body).hexdigest()
+
+
 class ElsewhereShop(Shop):
     def answer(self, method, headers, body):
         return (404, b"")
@@ -66,6 +73,7 @@ key_error = KeyErrorShop().asgi
 forgetful = ForgetfulShop().asgi
 leaky = LeakyShop().asgi
 other_secret = OtherSecretShop().asgi
+unkeyed = UnkeyedShop().asgi
 elsewhere = ElsewhereShop().wsgi
 number = 5
 

@@ -50,7 +50,7 @@ def test_one_line_tests_a_receiver(run):
             "  slowest acknowledgement: ?.??? s (*)",
         ],
     )
-    result.stdout.no_fnmatch_line("*refusals seen as 401 only*")
+    result.stdout.no_fnmatch_line("*refusals judged by their status alone*")
 
 
 def test_the_failure_text(run):
@@ -110,7 +110,7 @@ def test_without_a_handler_the_table_says_what_is_not_proven(run):
     result.stdout.fnmatch_lines(
         [
             "rep          3     0     0     6",
-            f"  39 refusals seen as 401 only: give {HANDLER_OPTION} to prove that nothing was processed",
+            f"  39 refusals judged by their status alone: give {HANDLER_OPTION} to prove that nothing was processed",
         ],
     )
 
@@ -131,7 +131,7 @@ def test_a_plugged_in_spy_proves_as_well(pytester, run):
     pytester.makepyfile(IN_SUITE)
     result = run("-k", "ack.status or sig.missing or sig.zeros")
     result.assert_outcomes(passed=3, deselected=TOTAL - 3)
-    result.stdout.no_fnmatch_line("*refusals seen as 401 only*")
+    result.stdout.no_fnmatch_line("*refusals judged by their status alone*")
 
 
 def test_nothing_accepted_blocks_the_rest(run):
@@ -206,6 +206,7 @@ def test_a_deviation_that_has_ended_may_pass(pytester, run):
         (("plugin_shop:other_secret",), 4, "  could not run: nothing was accepted: give the secret that *"),
         (("plugin_shop:other_secret", "-kraw"), 4, "  could not run: nothing was accepted, and no check could run: *"),
         (("plugin_shop:other_secret", "-ksig.missing"), 0, ""),
+        (("plugin_shop:unkeyed", "-kack.status or sig.unkeyed"), 1, ""),
         (("plugin_shop:elsewhere", "-kack"), 1, ""),
         (("plugin_shop:elsewhere", "-kraw"), 4, "  could not run: nothing was accepted, and no check could run: *"),
         (("plugin_shop:app", "-kack.status"), 0, ""),
