@@ -35,7 +35,12 @@ _PATIENCE = 1.0  # seconds
 _RESULTS = (0, 1)  # passed and failed: with any other status, pytest could not run the suite
 
 
-@click.command()
+def _without_prefix(option: str) -> str:
+    return option.removeprefix("meetgeek-")
+
+
+# What the suite prints names the plugin's options, so they are taken as well.
+@click.command(context_settings={"token_normalize_func": _without_prefix})
 @click.argument("receiver", metavar="MODULE:APP|URL")
 @click.argument("pytest_arguments", metavar="[-- PYTEST_ARGUMENTS]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--path", default="/", show_default=True, help="The path of the webhook.")
@@ -100,6 +105,10 @@ def check(
     # The user's addopts are made for the user's own tests: -x or --cov would change what is tested here.
     environment.pop("PYTEST_ADDOPTS", None)
     if is_url(receiver):
+        if path != "/":
+            raise CommandError("--path is for an application: at a URL, the path is part of the URL")
+        if handler is not None:
+            raise CommandError("--handler can't count what another process does: at a URL, give --count")
         _check_connection(receiver, allow_hosts)
     options = {
         "--meetgeek-app": receiver,

@@ -107,9 +107,10 @@ class Results:
             terminal.line(f"  slowest acknowledgement: {slowest.seconds:.3f} s ({slowest.id})")
         unproven = sum(result.unproven for result in results)
         if unproven:
+            elsewhere = all(target.startswith(("http://", "https://")) for target in self._tested)
+            option = "--meetgeek-count=COMMAND" if elsewhere else "--meetgeek-handler=module:function"
             terminal.line(
-                f"  {unproven} refusals judged by their status alone: "
-                "give --meetgeek-handler=module:function to prove that nothing was processed"
+                f"  {unproven} refusals judged by their status alone: give {option} to prove that nothing was processed"
             )
         if self.could_not_run:
             terminal.line(f"  could not run: {self.could_not_run}")

@@ -47,8 +47,11 @@ def test_a_receiver_with_another_secret_cannot_be_checked(process, environment, 
 
 
 def test_a_receiver_at_a_url_passes(process, receiver, environment):
-    ended = process("check", receiver.url, "--", "-k", "sig.missing or ack.status", env=environment)
+    ended = process("check", receiver.url, "--", "-k", "sig.missing or sig.empty or ack.status", env=environment)
     assert ended.status == 0, ended.out
+    assert (
+        "  2 refusals judged by their status alone: give --meetgeek-count=COMMAND to prove that nothing was processed\n"
+    ) in ended.out
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,25 @@ def test_a_url_that_cannot_be_checked_is_one_line(command, url, says):
     ended = command("check", url)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert says in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--path", "/hook"], "--path is for an application: at a URL, the path is part of the URL"),
+        (["--handler", "shop:process"], "--handler can't count what another process does: at a URL, give --count"),
+    ],
+)
+def test_what_has_no_effect_at_a_url_is_refused(command, receiver, options, says):
+    ended = command("check", receiver.url, *options)
+    assert (ended.status, ended.out, ended.err) == (2, "", f"mg-middleware check: {says}\n")
+
+
+def test_the_options_may_be_written_as_the_suite_writes_them(process, folder, environment):
+    words = ["--meetgeek-path=/hook", "--meetgeek-strict", "--", "-k", "ack.status"]
+    ended = process("check", guarded(folder), *words, env=environment)
+    assert ended.status == 0, ended.out + ended.err
+    assert "tested: guarded:app, path /hook\n" in ended.out
 
 
 def test_without_pytest_it_says_how_to_install_it(command, monkeypatch):
