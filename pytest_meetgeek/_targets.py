@@ -24,7 +24,7 @@ def find_owner(target: str) -> tuple[object, str]:
     module_name, _, attributes = target.partition(":")
     path = attributes.split(".")
     if not module_name or not all(path):
-        raise TargetError(f"{target!r} is not of the form module:attribute")
+        raise TargetError(f"{target!r} is not of the form module:attribute, such as 'shop:app'")
     try:
         owner: object = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported

@@ -50,7 +50,7 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, invoke_without_command=True)
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=_PROGRAM, prog_name=_PROGRAM)
 @click.pass_context
 def commands(context: click.Context) -> None:

@@ -210,11 +210,16 @@ def check_url(url: str, allow_hosts: Collection[str]) -> SplitResult:
         raise CommandError(f"{shown!r} is not a URL: write http://{shown}")
     try:
         parts = urlsplit(url)
-        port = parts.port
-    except ValueError:  # such as a port that is not a number
-        parts, port = SplitResult("", "", "", "", ""), None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or not _SENDABLE.fullmatch(url):
+    except ValueError:  # such as half a pair of brackets
+        parts = SplitResult("", "", "", "", "")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _SENDABLE.fullmatch(url):
         raise CommandError(f"{url!r} is not an http or https URL in ASCII")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise CommandError(f"{url!r} cannot be sent to: its port must be a number from 1 to 65535")
     if "@" in parts.netloc:
         raise CommandError("a user name and a password in a URL are not sent: leave them out")
     from pytest_meetgeek import Receiver  # `sign` and `verify` do not need it

@@ -39,8 +39,20 @@ def _without_prefix(option: str) -> str:
     return option.removeprefix("meetgeek-")
 
 
+class _Check(click.Command):
+    """Names the place of pytest's options, which are easily mistaken for options of `check`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            raise click.UsageError(f"{error.message} (arguments for pytest come after '--')", ctx) from None
+
+
 # What the suite prints names the plugin's options, so they are taken as well.
-@click.command(context_settings={"token_normalize_func": _without_prefix})
+@click.command(cls=_Check, context_settings={"token_normalize_func": _without_prefix})
 @click.argument("receiver", metavar="MODULE:APP|URL")
 @click.argument("pytest_arguments", metavar="[-- PYTEST_ARGUMENTS]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--path", default="/", show_default=True, help="The path of the webhook.")

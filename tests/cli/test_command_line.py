@@ -19,9 +19,10 @@ def test_it_tells_its_commands(command, words):
     assert all(f"\n  {name} " in ended.out for name in COMMANDS)
 
 
+@pytest.mark.parametrize("option", ["--help", "-h"])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_explains_itself(command, name):
-    ended = command(name, "--help")
+def test_each_command_explains_itself(command, name, option):
+    ended = command(name, option)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith(f"Usage: mg-middleware {name}")
 
@@ -47,6 +48,9 @@ def test_each_command_explains_itself(command, name):
         (["bench", "shop:app", "--seconds", "inf"], "mg-middleware bench", "--seconds"),
         (["send", "http://127.0.0.1/", "--event", "maybe"], "mg-middleware send", "--event"),
         (["demo", "fast"], "mg-middleware demo", "fast"),
+        (["check", "shop:app", "-k", "sig"], "mg-middleware check", "(arguments for pytest come after '--')"),
+        (["check", "shop:app", "--handle", "shop:f"], "mg-middleware check", "'--handler'"),
+        (["serve", "shop"], "mg-middleware serve", "not of the form module:attribute, such as 'shop:app'"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(command, words, where, names):
