@@ -23,6 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from mg_middleware.cli._recorder import recording_of
+from mg_middleware.cli._server import INSPECTOR_THREAD
 from mg_middleware.events import AnalysisSucceeded, parse_event
 from mg_middleware.explanation import explain_header, explain_mismatch
 from mg_middleware.verdict import Outcome
@@ -437,7 +438,7 @@ def running_inspector(
         inspector.app, log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none"
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True, name="inspector")
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True, name=INSPECTOR_THREAD)
     thread.start()
     click.echo(f"Inspector: http://127.0.0.1:{port}/", err=True)
     try:

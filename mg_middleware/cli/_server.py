@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import signal
 import socket
 import sys
@@ -26,7 +27,16 @@ if TYPE_CHECKING:
     from mg_middleware.asgi import ASGIApplication
     from mg_middleware.delivery import Delivery
 
+INSPECTOR_THREAD = "inspector"
 _STOPS: set[int] = {signal.SIGINT, signal.SIGTERM}
+
+
+class _OfTheApplication(logging.Filter):
+    """Drops what the inspector's own server logs of its start and stop: all servers of uvicorn share one logger."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.threadName != INSPECTOR_THREAD or record.levelno >= logging.WARNING
+
 
 # Everything goes to standard error, because standard output belongs to the application. The guard logs each request, so
 # the server needs no access log.
@@ -34,7 +44,10 @@ _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"of the application": {"()": _OfTheApplication}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["of the application"]},
+    },
     "loggers": {
         "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "mg_middleware": {"handlers": ["stderr"], "level": "DEBUG", "propagate": False},

@@ -176,6 +176,14 @@ def test_the_inspector_stands_beside_any_application(serve, words):
         assert any("Inspector: http://127.0.0.1:" in line for line in server.log)
 
 
+def test_the_log_is_of_the_application_alone(serve):
+    with serve("--inspect", "0") as server:
+        server.stop()
+        log = server.end()[2]
+    for line in ("INFO Started server process", "INFO Shutting down", "INFO Finished server process"):
+        assert log.count(line) == 1, log
+
+
 def test_the_port_of_the_inspector_may_be_left_out_before_the_application(command, monkeypatch):
     monkeypatch.setattr("mg_middleware.cli.serve.load_application", lambda name: pytest.fail(f"loaded {name}"))
     monkeypatch.setattr("mg_middleware.cli.serve._INSPECTOR_PORT", 0)
