@@ -323,6 +323,17 @@ def seconds(secrets, body):
     return min(times)
 
 documented = b'{"message": "File analyzed successfully", "meeting_id": "0b0f2c3e-5d0a-4a5c-8f6e-3e1d2c4b5a69"}'
+
+def seconds_of_a_verification():
+    times = []
+    for _ in range(300):
+        started = time.thread_time()
+        for _ in range(100):
+            hmac.compare_digest(hmac.new(b"secret", documented, "sha256").hexdigest(), "0" * 64)
+        times.append(time.thread_time() - started)
+    return min(times) / 100
+
+slowness = seconds_of_a_verification() / 1.6e-6
 print(json.dumps([
     seconds(1, documented),
     seconds(1, rich_json(65536)),
@@ -332,13 +343,14 @@ print(json.dumps([
     seconds(30, documented),
     seconds(30, rich_json(65536)),
     seconds(30, rich_json(1048576)),
+    max(slowness, seconds_of_a_verification() / 1.6e-6),
 ]))
 """
 
 
 @pytest.fixture(scope="module")
 def measured():
-    """The processor time of each case."""
+    """The processor time of each case; and the machine's, beside a quiet one where a verification takes 1.6 µs."""
     return printed_by(MEASURE)
 
 
@@ -348,4 +360,4 @@ def measured():
     ids=["documented", "64 KiB", "64 KiB of noise", "1 MiB", "1 MiB of noise", "30 secrets", "30, 64 KiB", "30, 1 MiB"],
 )
 def test_is_fast(measured, case, seconds):
-    assert measured[case] < seconds
+    assert measured[case] < seconds * max(1, measured[-1])

@@ -145,6 +145,7 @@ class OncePerMeetingMachine(RuleBasedStateMachine):
                 assert isinstance(claim, Claimed)
                 self.store.release(meeting, claim.token)
                 self.claimed.pop(meeting, None)
+                self.remembered_until.pop(meeting, None)  # though the clock may be set back to before it expired
 
 
 def test_no_event_is_lost_and_no_completed_meeting_runs_again(store_kind):

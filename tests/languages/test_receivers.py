@@ -38,6 +38,11 @@ def receiver(program, script, mistake, folder):
     found = shutil.which(program)
     if found is None:
         pytest.skip(f"{program} is not installed")
+    if (
+        program == "perl"
+        and subprocess.run([found, "-MDigest::SHA", "-e1"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("this perl comes without Digest::SHA")  # Debian's perl-base
     (folder / "done").touch()
     command = [found, f"{FOLDER}/{script}", mistake, folder]
     environment = {**os.environ, SECRET_VARIABLE: SECRET}
