@@ -22,7 +22,7 @@ def run(pytester):
             "cannot import 'no_such_shop' for *: ModuleNotFoundError: No module named *",
         ),
         (["--meetgeek-app=plugin_shop:ap"], "'plugin_shop' of 'plugin_shop:ap' has no 'ap': did you mean 'app'?"),
-        (["--meetgeek-app=plugin_shop"], "'plugin_shop' is not of the form module:attribute"),
+        (["--meetgeek-app=plugin_shop"], "*'plugin_shop' is not of the form module:attribute, such as 'shop:app'"),
         (["--meetgeek-app=http://example.com/hook"], "*--meetgeek-allow-host=example.com*"),
         (["--meetgeek-app=ftp://127.0.0.1/"], "not an http or https URL: *"),
         (["--meetgeek-app=plugin_shop:app", "--meetgeek-handler=plugin_shop:proces"], "*did you mean 'process'?"),
