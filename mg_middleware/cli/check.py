@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -28,10 +29,14 @@ from mg_middleware.cli._output import has_reader_left, print_error
 from pytest_meetgeek.drivers.url import connection_to
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from mg_middleware.cli._options import SecretSource
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _PATIENCE = 1.0  # seconds
+_TRACEBACK = ("Traceback ", "Exception ignored ")
+_DISK_IS_FULL = f"OSError: [Errno {errno.ENOSPC}]"
 _RESULTS = (0, 1)  # passed and failed: with any other status, pytest could not run the suite
 
 
@@ -149,20 +154,40 @@ def check(
 def _run(command: list[str], environment: dict[str, str]) -> int:
     # In a process of its own, because pytest rewrites modules as they are imported.
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as running:  # noqa: S603 - a list, no shell
+        disk_is_full = False
         try:
-            for line in running.stderr or ():
-                shown = line.replace("--meetgeek-", "--")
-                if shown.startswith("ERROR: "):
-                    print_error("mg-middleware check", shown.removeprefix("ERROR: "))
+            for lines in _tracebacks_together(running.stderr or ()):
+                if disk_is_full or lines[-1].startswith(_DISK_IS_FULL):
+                    disk_is_full = True  # pytest could not print its results, and what follows says no more
+                elif lines[0].startswith("ERROR: "):
+                    message = lines[0].removeprefix("ERROR: ")
+                    print_error("mg-middleware check", message.replace("--meetgeek-", "--"))
                 else:
-                    click.echo(shown, err=True, nl=False)
+                    click.echo("".join(lines).replace("--meetgeek-", "--"), err=True, nl=False)
         except BaseException:
             # After Ctrl-C, which reaches it as well, pytest ends by itself.
             with suppress(subprocess.TimeoutExpired):
                 running.wait(_PATIENCE)
             running.kill()
             raise
+    if disk_is_full:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return running.returncode
+
+
+def _tracebacks_together(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Give each line by itself, but those of a traceback together with the line that names the error."""
+    traceback: list[str] = []
+    for line in lines:
+        starts = line.startswith(_TRACEBACK)
+        if traceback or starts:
+            traceback.append(line)
+            if starts or line[0].isspace():
+                continue
+        yield traceback or [line]
+        traceback = []
+    if traceback:
+        yield traceback
 
 
 def _check_connection(url: str, allow_hosts: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command_line_harness import COMMAND, PATIENCE, SECRET
@@ -263,3 +264,28 @@ def test_ctrl_c_ends_it_and_the_suite(folder, environment):
         os.killpg(running.pid, signal.SIGINT)
         running.stdout.read()  # to its end: the suite is gone as well
         assert running.wait(PATIENCE) == 130
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to the full disk of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_results_that_cannot_be_printed_are_one_line(environment, folder, unbuffered):
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*COMMAND, "check", guarded(folder), "--path", "/hook", "--", "-k", "ack.status"],
+            env={**environment, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (2, b"mg-middleware: [Errno 28] No space left on device\n")
+
+
+def test_an_app_s_own_traceback_is_passed_on(process, environment, folder):
+    (folder / "shop.py").write_text(
+        "import sys, traceback\ntry: {}['key']\nexcept KeyError: traceback.print_exc()\n"
+        "print('then', file=sys.stderr)\n"
+    )
+    ended = process("check", "shop:app", "--", "-s", env=environment)
+    assert "Traceback (most recent call last):\n  File" in ended.err
+    assert "KeyError: 'key'\nthen\n" in ended.err

@@ -6,17 +6,17 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
+    from contextvars import Token
 
     from mg_middleware.idempotency.decision import HeldClaim, Layer
 
 # A mark in the scope or the environ does not survive an adapter between WSGI and ASGI; a context does.
 _current: ContextVar[HeldClaim | None] = ContextVar("mg_middleware_claim", default=None)
 
-
-current_claim = _current.get
+current_claim: Callable[[], HeldClaim | None] = _current.get
 # Makes a claim known to the layers inside. It is forgotten when it has ended.
-enter = _current.set
+enter: Callable[[HeldClaim | None], Token[HeldClaim | None]] = _current.set
 
 
 def outer_claim(claim: HeldClaim, key: str, layer: Layer) -> HeldClaim | None:
