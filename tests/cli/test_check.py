@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from command_line_harness import COMMAND, PATIENCE, SECRET
 
+from mg_middleware.cli.check import _tracebacks_together
+
 
 def guarded(folder):
     (folder / "guarded.py").write_text(
@@ -289,3 +291,8 @@ def test_an_app_s_own_traceback_is_passed_on(process, environment, folder):
     ended = process("check", "shop:app", "--", "-s", env=environment)
     assert "Traceback (most recent call last):\n  File" in ended.err
     assert "KeyError: 'key'\nthen\n" in ended.err
+
+
+def test_a_traceback_that_breaks_off_is_passed_on():
+    lines = ["Traceback (most recent call last):\n", "  File 'shop.py'\n"]
+    assert list(_tracebacks_together(["then\n", *lines])) == [["then\n"], lines]
