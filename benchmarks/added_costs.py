@@ -38,8 +38,8 @@ def cases(genuine_at_most):
         "genuine": {"at_most": genuine_at_most},
         "genuine, paths= given": {"options": {"paths": PATH}},
         "forged": {"request": FORGED, "refused": True},
-        "unsigned": {"request": UNSIGNED, "refused": True, "at_most": 0.8},
-        "unsigned, of 50 MB": {"request": UNSIGNED_50_MB, "refused": True, "at_most": 0.8},
+        "unsigned": {"request": UNSIGNED, "refused": True, "at_most": 0.7},
+        "unsigned, of 50 MB": {"request": UNSIGNED_50_MB, "refused": True, "at_most": 0.7},
         "path not guarded, paths= given": {
             "request": UNSIGNED,
             "path": ELSEWHERE,

@@ -11,7 +11,7 @@ from mg_middleware import MeetGeekASGIMiddleware
 pytestmark = added_costs.IN_PROCESS
 
 
-@pytest.mark.parametrize(("name", "case"), cases(2.0).items(), ids=list(cases(2.0)))
+@pytest.mark.parametrize(("name", "case"), cases(2.5).items(), ids=list(cases(2.5)))
 def test_added(benchmark, name, case):
     added_costs.measure_case(
         benchmark,
