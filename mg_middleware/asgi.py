@@ -285,8 +285,10 @@ class MeetGeekASGIMiddleware:
         """Log a decision, and pass it to `on_verdict`."""
         # A websocket begins as a GET request (RFC 6455, section 4.1), and its scope names no method.
         verdict = Verdict(outcome, status, key_id, body_size, scope.get("method", "GET"), scope["path"])
-        client = next(iter(scope.get("client") or ()), "an unknown client")
-        log_verdict(verdict, str(client), declared)
+        client = scope.get("client")
+        # Anything else may be read only once, and is the application's to read.
+        address = client[0] if client and type(client) in _SEQUENCES else "an unknown client"
+        log_verdict(verdict, str(address), declared)
         if self._on_verdict is not None:
             try:
                 result = self._on_verdict(verdict)
