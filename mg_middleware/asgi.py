@@ -285,10 +285,8 @@ class MeetGeekASGIMiddleware:
         """Log a decision, and pass it to `on_verdict`."""
         # A websocket begins as a GET request (RFC 6455, section 4.1), and its scope names no method.
         verdict = Verdict(outcome, status, key_id, body_size, scope.get("method", "GET"), scope["path"])
-        client = scope.get("client")
-        # Anything else may be read only once, and is the application's to read.
-        address = client[0] if client and type(client) in _SEQUENCES else "an unknown client"
-        log_verdict(verdict, str(address), declared)
+        client = next(iter(scope.get("client") or ()), "an unknown client")
+        log_verdict(verdict, str(client), declared)
         if self._on_verdict is not None:
             try:
                 result = self._on_verdict(verdict)
@@ -313,13 +311,17 @@ def _is_guarded(scope: Scope, paths: GuardedPaths) -> bool:
 
 def _rereadable(scope: Scope) -> Scope:
     """Return the scope, or a copy with lists if its header fields and client can only be read once."""
-    headers = scope["headers"]
-    if type(headers) in _SEQUENCES and (not headers or type(headers[0]) in _SEQUENCES):
+    headers, client = scope["headers"], scope.get("client")
+    if (
+        type(headers) in _SEQUENCES
+        and (not headers or type(headers[0]) in _SEQUENCES)
+        and (client is None or type(client) in _SEQUENCES)
+    ):
         return scope
     # The specification allows any iterable, and Falcon's test client takes it at its word.
     scope = scope.copy()
     scope["headers"] = [tuple(field) for field in headers]
-    scope["client"] = tuple(scope.get("client") or ()) or None
+    scope["client"] = tuple(client or ()) or None
     return scope
 
 

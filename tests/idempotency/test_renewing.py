@@ -290,8 +290,11 @@ def held(key):
 
 @pytest.fixture
 def fresh_thread(monkeypatch):
-    """A renewing thread of the test's own, as a forked process has."""
-    monkeypatch.setattr(renewing, "_thread", renewing._RenewingThread())  # noqa: SLF001 - what a fork does
+    """A renewing thread of the test's own, as a forked process has; it renews nothing after the test."""
+    thread = renewing._RenewingThread()  # noqa: SLF001 - what a fork does
+    monkeypatch.setattr(renewing, "_thread", thread)
+    yield
+    thread.claims.clear()
 
 
 def renewal_threads():
