@@ -73,7 +73,7 @@ def measure_memory_store(benchmark, protocol, guard, app):
         )
 
 
-def measure_alternative(benchmark, protocol, guard, name, *, bare, checked, request=GENUINE, at_least=None):
+def measure_alternative(benchmark, protocol, guard, name, *, bare, checked, request=GENUINE, at_least=None, rounds=200):
     """Measure what another way to check signatures adds to an application, beside what the guard adds to it."""
     with Laboratory(bare, protocol) as laboratory, Laboratory(checked, protocol) as checked_laboratory:
         guarded = guard(bare, SECRET)
@@ -83,7 +83,7 @@ def measure_alternative(benchmark, protocol, guard, name, *, bare, checked, requ
         assert checked_laboratory.response(unsigned, PATH).status == 401
         row = Row("Other ways to check, on the same application", name, "what the guard adds", at_least=at_least)
         checking = checked_laboratory.batch(checked, request, PATH, 20)
-        measure(benchmark, row, checking, bare=batches[0], unit=batches[1], unit_bare=batches[0])
+        measure(benchmark, row, checking, bare=batches[0], unit=batches[1], unit_bare=batches[0], rounds=rounds)
 
 
 def measure_share(benchmark, protocol, guard, name, app):

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -139,6 +141,19 @@ def test_every_group_that_a_session_installs_exists():
     named = {group for call in calls for group in re.findall(r'"([a-z]+)"', call)}
     assert named
     assert named <= set(PROJECT["dependency-groups"])
+
+
+def test_pytest_knows_its_settings_without_the_plugins_of_the_tests():
+    """The session `bench` installs its own group alone, and `--strict-config` refuses a setting that no plugin knows."""
+    without = [argument for name in ("asyncio", "anyio", "xdist") for argument in ("-p", f"no:{name}")]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *without, "tests/test_events.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_extras_are_for_users_alone():
