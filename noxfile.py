@@ -26,8 +26,9 @@ DESCRIBED = {
     "vendor.readthedocs": [".readthedocs.yaml"],
     "vendor.citation-file-format": ["CITATION.cff"],
 }
-# Tests wait for servers and deadlines about as long as for a processor.
-WORKERS = str(1 + (os.cpu_count() or 1))
+# Tests wait for servers and deadlines about as long as for a processor, and the slow ones for much longer.
+CPUS = os.cpu_count() or 1
+WORKERS = 1 + CPUS
 # The tests assert, so Python must not strip assertions.
 TESTING = {"PYTHONOPTIMIZE": ""}
 
@@ -38,18 +39,26 @@ def install(session: nox.Session, *groups: str, extras: str = EXTRAS) -> None:
     session.install(f"{project}[{extras}]" if extras else project, *nox.project.dependency_groups(PROJECT, *groups))
 
 
-def run_tests(session: nox.Session, *command: str) -> None:
+def run_tests(session: nox.Session, *command: str, workers: int = WORKERS) -> None:
     """Run the tests, then those that failed once more, alone: on a busy machine some miss their deadlines."""
-    session.run(*command, "-n", WORKERS, *session.posargs, env=TESTING, success_codes=[0, 1])
+    at_once = ("-n", str(workers), "--dist", "worksteal")
+    session.run(*command, *at_once, *session.posargs, env=TESTING, success_codes=[0, 1])
     again = ("--last-failed", "--last-failed-no-failures=none")
     session.run(*command, *again, *session.posargs, env=TESTING, success_codes=[0, 5])  # 5: none had failed
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests against the installed package; after `--`: arguments for pytest."""
+    """Run the tests against the installed package, all but the slow ones; after `--`: arguments for pytest."""
     install(session, "tests")
     run_tests(session, "pytest")
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the slow tests, for which one Python is enough; after `--`: arguments for pytest."""
+    install(session, "tests", "lint")
+    run_tests(session, "pytest", "-m", "slow", workers=3 * CPUS)
 
 
 @nox.session

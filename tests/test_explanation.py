@@ -268,6 +268,7 @@ print("null")
 """
 
 
+@pytest.mark.slow
 def test_a_thousand_unrelated_triples_have_no_explanation():
     assert printed_by(UNRELATED) is None
 
@@ -354,6 +355,7 @@ def measured():
     return printed_by(MEASURE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "seconds"),
     list(enumerate([0.005, 0.2, 0.2, 1, 1, 3, 3, 3])),

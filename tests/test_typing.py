@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 API = Path(__file__).parent / "typing" / "api.py"
 
 

@@ -15,6 +15,8 @@ from command_line_harness import PATIENCE, SECRET
 
 from pytest_meetgeek.recording import Recording
 
+pytestmark = pytest.mark.slow
+
 BODY = b'{"message": "File analyzed successfully", "meeting_id": "0b0f2c3e-5d0a-4a5c-8f6e-3e1d2c4b5a69"}'
 FAILED = b'{"message": "File analyzed failed"}'
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

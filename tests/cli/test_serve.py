@@ -175,6 +175,7 @@ def test_a_store_at_a_url_needs_its_extra(command, monkeypatch, url, extra):
     assert ended.err == f"mg-middleware serve: --store: this URL needs an extra: pip install 'mg-middleware[{extra}]'\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["sqlite:///shop.db", "sqlite+aiosqlite:///shop.db"])
 def test_the_application_s_own_database_remembers_meetings(serve, url):
     with serve("shop:app", "--store", url, "--workers", 2) as server:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cases import GENUINE, SUCCEEDED
 
+pytestmark = pytest.mark.slow
+
 SECRET = "whsec_5f1d0c9ab7"
 PATH = "/webhooks/meetgeek"
 

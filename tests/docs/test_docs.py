@@ -50,6 +50,7 @@ def skip_or_fail(reason: str) -> None:
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_every_code_block_of_the_page_runs_and_does_what_it_shows(page):
     result = run(page)
@@ -91,6 +92,7 @@ def test_a_block_that_does_not_run_or_does_not_do_what_it_shows_is_an_error(tmp_
     assert fault in result.stderr
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_has_every_public_name(tmp_path):
     # Every link within the site is resolved, and one that leads nowhere is a warning.
     site = tmp_path / "site"

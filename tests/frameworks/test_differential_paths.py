@@ -12,6 +12,8 @@ import pytest
 from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow
+
 WEBHOOK = "/webhooks/meetgeek"
 # PATH_EXAMPLES=20000 looks longer: some minutes for each framework.
 search = settings(max_examples=int(os.environ.get("PATH_EXAMPLES", "50")), deadline=None)

@@ -14,6 +14,8 @@ from mg_middleware import ConfigurationError, MemoryStore, RedisStore, SQLAlchem
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
 from mg_middleware.testing import check_store
 
+pytestmark = pytest.mark.slow
+
 LEASE = 0.5
 
 

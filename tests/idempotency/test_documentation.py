@@ -22,6 +22,8 @@ from mg_middleware import MeetGeekASGIMiddleware
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
 from mg_middleware.testing import check_store
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("django_stores.py")
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-store.md"
 

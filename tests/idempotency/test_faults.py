@@ -18,6 +18,7 @@ def make(shared, **options):
     return STORES[kind](location, **options)
 
 
+@pytest.mark.slow
 def test_a_delivery_whose_process_was_killed_is_processed_again_after_the_lease(protocol, shared, workers):
     bodies = []
     guarded = protocol.guard(lambda body: bodies.append(body) or 200, idempotency_store=make(shared))

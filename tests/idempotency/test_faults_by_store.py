@@ -57,6 +57,7 @@ assert store.claim("complete") == AlreadyComplete()
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["ASGI on asyncio", "WSGI"], indirect=True)
 def test_a_handler_of_three_leases_keeps_its_claim_in_a_database(database_server, protocol):
     lease = 1.0

@@ -11,6 +11,8 @@ from hosts import Network, PostgreSQLOnHost, RedisOnHost
 
 from mg_middleware import SQLAlchemyStore
 
+pytestmark = pytest.mark.slow
+
 LEASE = 2.4
 
 

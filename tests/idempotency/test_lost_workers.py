@@ -12,6 +12,8 @@ import pytest
 from database_servers import free_port
 from once_per_meeting import signature, succeeded
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent
 SERVERS = {
     "uvicorn": ["uvicorn", "served:asgi_app", "--workers", "2", "--log-level", "warning", "--port"],

@@ -10,7 +10,7 @@ from once_per_meeting import SECRET, BlockingStore, CoroutineStore, asgi_applica
 from mg_middleware import MeetGeekASGIMiddleware, MemoryStore
 
 # Seconds by themselves, minutes where tracing meets a busy machine.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("protocol", ["ASGI", "WSGI"])

@@ -66,6 +66,7 @@ def watch(store, seconds):
     return seen
 
 
+@pytest.mark.slow
 def test_a_handler_of_three_leases_keeps_its_claim_on_wsgi(make):
     seen = []
     other = make(lease=LEASE)
@@ -79,6 +80,7 @@ def test_a_handler_of_three_leases_keeps_its_claim_on_wsgi(make):
     assert other.claim(KEY) == AlreadyComplete()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("blocks", [False, True], ids=["an async handler", "a handler that blocks the loop"])
 def test_a_handler_of_three_leases_keeps_its_claim_on_asgi(make, backend, blocks):

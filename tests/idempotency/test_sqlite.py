@@ -408,6 +408,7 @@ def test_processes_that_make_the_file_at_once_agree(path):
         assert answers == ["Claimed"] + ["InProgress"] * 7
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # seconds by itself, minutes where tracing meets a busy machine
 def test_a_million_keys_are_claimed_as_fast_as_a_thousand(path):
     # The figures of a full run stand in docs/explanation/once-per-meeting.md; here it is the growth that is watched.

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FOLDER = __file__.rpartition("/")[0]
 SECRET_VARIABLE = "MG_SECRET"
 SECRET = "a secret that only the receiver knows"

@@ -15,6 +15,7 @@ from pytest_meetgeek import strategies
 CONSUMER = Path(__file__).with_name("consumer_types.py")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_a_user_s_file_is_clean(checker, tmp_path):

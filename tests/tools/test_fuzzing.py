@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "fuzzing"))
 from hostile_requests import TARGETS, requests
 from invariant import check_asgi, check_wsgi
 
+pytestmark = pytest.mark.slow
+
 
 def fuzz_test(wild, examples=100):
     """Make the test of one target: by itself a test of Hypothesis, and what libFuzzer feeds with bytes."""

@@ -5,6 +5,8 @@ from plugin_frameworks import FRAMEWORKS, PATH
 
 from pytest_meetgeek import CHECKS
 
+pytestmark = pytest.mark.slow
+
 CONFTEST = """
     import plugin_frameworks
     import pytest

@@ -79,6 +79,7 @@ def test_importing_the_plugin_takes_two_milliseconds_at_most(tmp_path):
     assert any(measured(IMPORT, tmp_path) < 0.002 for _ in range(10))
 
 
+@pytest.mark.slow
 def test_it_adds_three_milliseconds_at_most(tmp_path):
     tmp_path.joinpath("test_empty.py").write_text("def test_it(): pass\n")
     # A busy machine can spoil all rounds of one process, but not those of several.
@@ -106,6 +107,7 @@ app.add_middleware(MeetGeekASGIMiddleware, acknowledge=True, idempotency_store=M
 """
 
 
+@pytest.mark.slow
 def test_the_suite_takes_five_seconds_at_most(tmp_path):
     """What `check` takes of the processor and what it waits for, without the checks that start the app apart."""
     tmp_path.joinpath("shop.py").write_text(FASTAPI)
