@@ -69,7 +69,10 @@ def run_check(check: Check, context: CheckContext) -> CheckResult:
     except CheckNote as note:
         result.outcome, result.note = "note", str(note)
     except CheckFailure as failure:
-        _describe(result, check, failure, context)
+        if context.memory.accepted and isinstance(failure.response.error, ConnectionRefusedError):
+            _describe_gone(result, check, failure, context)
+        else:
+            _describe(result, check, failure, context)
     result.seconds, result.unproven = context.slowest, context.unproven
     context.memory.results[check.id] = result
     return result
@@ -86,6 +89,19 @@ def _require_presupposed(check: Check, context: CheckContext) -> None:
             raise CheckSkipped(reason, blocked_by=earlier.id)
         if earlier.blocked_by:
             raise CheckSkipped(earlier.reason, blocked_by=earlier.blocked_by)
+
+
+def _describe_gone(result: CheckResult, check: Check, failure: CheckFailure, context: CheckContext) -> None:
+    """Fail one check because the receiver has stopped, whatever its level, and skip those that find the same later."""
+    memory = context.memory
+    if memory.gone_at:
+        result.outcome, result.blocked_by = "skipped", memory.gone_at
+        result.reason = f"blocked by {memory.gone_at}: the receiver can't be reached any more"
+        return
+    failure.note = "the receiver can't be reached any more: it stopped during this check, or just before"
+    failure.why = "a receiver that stops loses every event until someone starts it again"
+    _describe(result, check, failure, context)
+    memory.gone_at, result.outcome = check.id, "failed"
 
 
 def _again(request: WebhookRequest, context: CheckContext) -> list[str]:

@@ -43,6 +43,7 @@ class Memory:
         handler_silent: One was waited for, and not counted: no need to wait as long again.
         start_failed: The app's start-up failed, and a check was failed for it.
         shutdown_failed: The same of its shutdown.
+        gone_at: The check that failed because the receiver can't be reached any more; empty if none did.
     """
 
     results: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
@@ -52,6 +53,7 @@ class Memory:
     handler_silent: bool = False
     start_failed: bool = False
     shutdown_failed: bool = False
+    gone_at: str = ""
 
 
 @dataclass

@@ -3,8 +3,10 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from unittest.mock import patch
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import plugin_shop
 import pytest
@@ -121,3 +123,29 @@ def test_it_works_without_pytest():
     command = [sys.executable, "-W", "error", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=FOLDER)
     assert done.stdout == "passed\n"
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("requests", [1, 12, 25, 30, 60])
+def test_a_receiver_that_stops_during_the_suite_is_one_finding(requests):
+    with make_server("127.0.0.1", 0, Right().wsgi, handler_class=Quiet) as server:
+
+        def serve():
+            for _ in range(requests):
+                server.handle_request()
+            server.server_close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        results = run_checks(f"http://127.0.0.1:{server.server_port}", SECRET)
+        thread.join(10)
+    (finding,) = (result for result in results if result.outcome in {"failed", "warned"})
+    assert finding.outcome == "failed"  # whatever its level
+    assert finding.note == "the receiver can't be reached any more: it stopped during this check, or just before"
+    later = [result for result in results if result.blocked_by == finding.id]
+    assert len(later) > 40
+    assert {result.reason for result in later} == {f"blocked by {finding.id}: the receiver can't be reached any more"}
