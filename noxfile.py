@@ -26,9 +26,8 @@ DESCRIBED = {
     "vendor.readthedocs": [".readthedocs.yaml"],
     "vendor.citation-file-format": ["CITATION.cff"],
 }
-# Tests wait for servers and deadlines about as long as for a processor, and the slow ones for much longer.
-CPUS = os.cpu_count() or 1
-WORKERS = 1 + CPUS
+# Tests wait for servers and deadlines about as long as for a processor.
+WORKERS = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", str(1 + (os.cpu_count() or 1)))
 # The tests assert, so Python must not strip assertions.
 TESTING = {"PYTHONOPTIMIZE": ""}
 
@@ -39,32 +38,24 @@ def install(session: nox.Session, *groups: str, extras: str = EXTRAS) -> None:
     session.install(f"{project}[{extras}]" if extras else project, *nox.project.dependency_groups(PROJECT, *groups))
 
 
-def run_tests(session: nox.Session, *command: str, workers: int = WORKERS) -> None:
+def run_tests(session: nox.Session, *command: str) -> None:
     """Run the tests, then those that failed once more, alone: on a busy machine some miss their deadlines."""
-    at_once = ("-n", str(workers), "--dist", "worksteal")
-    session.run(*command, *at_once, *session.posargs, env=TESTING, success_codes=[0, 1])
+    session.run(*command, "-n", WORKERS, "--dist=worksteal", *session.posargs, env=TESTING, success_codes=[0, 1])
     again = ("--last-failed", "--last-failed-no-failures=none")
     session.run(*command, *again, *session.posargs, env=TESTING, success_codes=[0, 5])  # 5: none had failed
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests against the installed package, all but the slow ones; after `--`: arguments for pytest."""
+    """Run the tests against the installed package; after `--`: arguments for pytest, such as `-m slow`."""
     install(session, "tests")
     run_tests(session, "pytest")
 
 
 @nox.session
-def slow(session: nox.Session) -> None:
-    """Run the slow tests, for which one Python is enough; after `--`: arguments for pytest."""
-    install(session, "tests", "lint")
-    run_tests(session, "pytest", "-m", "slow", workers=3 * CPUS)
-
-
-@nox.session
 def coverage(session: nox.Session) -> None:
-    """Run the tests, type checks of the public names included, and say which branches are not covered."""
-    install(session, "tests", "lint")
+    """Run the tests, and say which branches they do not cover."""
+    install(session, "tests")
     session.run("coverage", "erase")
     # The script, not `-m pytest`: the latter would import the packages from the checkout instead of the installed ones.
     run_tests(session, "coverage", "run", f"{session.bin}/pytest")
@@ -87,7 +78,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types with mypy and pyright, and that the public ones are complete."""
+    """Check the types with mypy and pyright: of the packages, of what users write, and of what the pages show."""
     install(session, "tests", "lint")
     python = f"{session.bin}/python"
     session.run("mypy", f"--python-executable={python}")
@@ -95,6 +86,7 @@ def types(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):  # where the checkout cannot be imported
         for package in ("mg_middleware", "pytest_meetgeek"):
             session.run("pyright", f"--pythonpath={python}", "--verifytypes", package, "--ignoreexternal")
+    session.run("pytest", "-m", "types", "-n", WORKERS, *session.posargs, env=TESTING)
 
 
 @nox.session
@@ -105,21 +97,8 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-def oldest_pytest(session: nox.Session) -> None:
-    """Run the plugin under the oldest pytest that it supports."""
-    install(session, "tests")
-    oldest = Path(session.virtualenv.location).resolve() / "oldest"
-    session.run("python", "-m", "venv", "--clear", "--without-pip", oldest)
-    session.run(
-        "python", "-m", "pip", "--python", oldest, "install", "--quiet", ".[pytest]", "pytest==7.4.*", "hypothesis"
-    )
-    environment = {**TESTING, "MEETGEEK_OLDEST_PYTEST": f"{oldest}/bin/python"}
-    session.run("pytest", "tests/plugin/plugin/test_oldest_pytest.py", *session.posargs, env=environment)
-
-
-@nox.session
 def installs(session: nox.Session) -> None:
-    """Install every extra on each Python of this machine; other pytest plugins; and follow "Getting started" afresh."""
+    """Test what is installed afresh: each extra on each Python, the oldest pytest, other plugins, "Getting started"."""
     install(session, "tests")
     session.run("pytest", "-m", "installs", *session.posargs, env=TESTING)
 

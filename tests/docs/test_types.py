@@ -4,13 +4,12 @@ import json
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.types
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -67,10 +66,6 @@ def lenient_among(files: dict[str, str]) -> set[str]:
 PAGES = {page.relative_to(DOCS).as_posix(): files for page in sorted(DOCS.rglob("*.md")) if (files := files_of(page))}
 
 
-def needs(checker: str):
-    return pytest.mark.skipif(find_spec(checker) is None, reason=f"{checker} comes with the linters")
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder for each page, with its files in it."""
@@ -84,7 +79,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@needs("mypy")
 @pytest.mark.parametrize("page", PAGES)
 def test_what_the_page_shows_passes_mypy_strict(page, folder):
     # Flask's own way to wrap an application is to assign to a method.
@@ -99,7 +93,6 @@ def test_what_the_page_shows_passes_mypy_strict(page, folder):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@needs("pyright")
 def test_what_the_pages_show_passes_pyright_strict(folder):
     roots = sorted({(folder / page).with_suffix("") for page in PAGES})
     configuration = {

@@ -1,27 +1,41 @@
-"""The plugin under the oldest pytest it supports, in an environment whose Python MEETGEEK_OLDEST_PYTEST names."""
+"""The plugin under the oldest pytest that it supports, in an environment of their own: `pytest -m installs`."""
 
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pytest_meetgeek import CHECKS
 
-OLDEST = os.environ.get("MEETGEEK_OLDEST_PYTEST")
+pytestmark = [pytest.mark.installs, pytest.mark.timeout(600)]
 
-pytestmark = pytest.mark.skipif(not OLDEST, reason="MEETGEEK_OLDEST_PYTEST names no Python")
-
+ROOT = Path(__file__).parents[3]
 APP = "--meetgeek-app=plugin_shop:app"
 
 
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """A Python with the oldest pytest and this package."""
+    folder = tmp_path_factory.mktemp("environment")
+    packages = (f"{os.environ.get('MG_MIDDLEWARE_WHEEL', ROOT)}[pytest]", "pytest==7.4.*", "hypothesis")
+    pip = (sys.executable, "-m", "pip", "--python", folder, "install", "--quiet", *packages)
+    for command in ((sys.executable, "-m", "venv", "--without-pip", folder), pip):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "bin" / "python"
+
+
 @pytest.fixture
-def run(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST_"))}
+def run(python, tmp_path):
+    left_out = ("COV", "PYTEST_", "PYTHON")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    environment["PYTHONPATH"] = str(ROOT / "tests" / "plugin")
 
     def run(*arguments):
-        command = [OLDEST, "-m", "pytest", "-W", "error", f"--rootdir={tmp_path}", *arguments]
+        command = [python, "-m", "pytest", "-W", "error", f"--rootdir={tmp_path}", *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
         return result.returncode, result.stdout + result.stderr
 
