@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from importlib.util import find_spec
 
 import fakeredis
@@ -13,8 +14,6 @@ from sqlalchemy.pool import NullPool
 from mg_middleware import ConfigurationError, MemoryStore, RedisStore, SQLAlchemyStore, SQLiteStore
 from mg_middleware.idempotency import AlreadyComplete, Claimed, InProgress
 from mg_middleware.testing import check_store
-
-pytestmark = pytest.mark.slow
 
 LEASE = 0.5
 
@@ -85,6 +84,37 @@ class Plain:
 def test_a_store_that_does_not_renew_is_checked_without():
     store = Plain(MemoryStore())
     check_store(lambda: store)
+
+
+class Hurried(Plain):
+    """A store on a machine that is slow for some time."""
+
+    lease = 0.2
+
+    def __init__(self, store, slow_steps):
+        super().__init__(store)
+        self.slow_steps = slow_steps
+
+    def claim(self, key):
+        if self.slow_steps:
+            self.slow_steps -= 1
+            time.sleep(1.5 * self.lease)
+        return super().claim(key)
+
+    def renew(self, key, token):
+        return self.store.renew(key, token)
+
+
+def test_a_claim_that_expired_on_a_slow_machine_is_no_broken_promise():
+    store = Hurried(MemoryStore(lease=Hurried.lease), slow_steps=5)
+    check_store(lambda: store)
+    assert store.slow_steps == 0
+
+
+def test_a_machine_that_stays_slow_is_given_up():
+    store = Hurried(MemoryStore(lease=Hurried.lease), slow_steps=1000)
+    with pytest.raises(AssertionError, match=r"a claimed key is in progress, but claim\(\) returned Claimed"):
+        check_store(lambda: store)
 
 
 class ClaimsTwice(MemoryStore):
