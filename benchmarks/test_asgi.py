@@ -24,6 +24,19 @@ def test_added(benchmark, name, case):
     )
 
 
+def test_one_function(benchmark):
+    added_costs.added(
+        benchmark,
+        "asgi",
+        applications.OneFunction,
+        "a middleware of one function, which does nothing else",
+        app=applications.asgi_application,
+        bare=applications.asgi_application,
+        options={},
+        request=GENUINE,
+    )
+
+
 def test_memory_store(benchmark):
     added_costs.measure_memory_store(benchmark, "asgi", MeetGeekASGIMiddleware, applications.asgi_application)
 

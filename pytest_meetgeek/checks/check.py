@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_meetgeek.checks.context import CheckContext
     from pytest_meetgeek.forgeries import Level
     from pytest_meetgeek.request import WebhookRequest
+    from pytest_meetgeek.response import Response
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def run_check(check: Check, context: CheckContext) -> CheckResult:
     except CheckNote as note:
         result.outcome, result.note = "note", str(note)
     except CheckFailure as failure:
-        if context.memory.accepted and isinstance(failure.response.error, ConnectionRefusedError):
+        if _is_gone(failure.response, context):
             _describe_gone(result, check, failure, context)
         else:
             _describe(result, check, failure, context)
@@ -89,6 +90,14 @@ def _require_presupposed(check: Check, context: CheckContext) -> None:
             raise CheckSkipped(reason, blocked_by=earlier.id)
         if earlier.blocked_by:
             raise CheckSkipped(earlier.reason, blocked_by=earlier.blocked_by)
+
+
+def _is_gone(response: Response, context: CheckContext) -> bool:
+    """Find out whether a receiver that did respond can't be reached any more."""
+    if response.status or context.receiver.interface != "url" or not context.memory.accepted:
+        return False
+    # It may have stopped while it had this request, or before it took it from the queue.
+    return isinstance(context.receiver.send(context.meetgeek.forged("missing")).error, ConnectionRefusedError)
 
 
 def _describe_gone(result: CheckResult, check: Check, failure: CheckFailure, context: CheckContext) -> None:

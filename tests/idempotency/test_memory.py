@@ -139,6 +139,7 @@ def test_a_hundred_thousand_keys_are_held_by_default():
 
 
 @pytest.mark.timeout(600)  # seconds by itself, minutes where tracing meets a busy machine
+@pytest.mark.slow
 def test_a_million_entries_take_no_more_memory_than_the_bound():
     store = MemoryStore(max_entries=10_000)
     complete(store, *map(str, range(20_000)))

@@ -11,8 +11,6 @@ from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, RedisS
 from mg_middleware.idempotency import store_key
 from mg_middleware.testing import check_store
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):

@@ -15,8 +15,6 @@ from redis_servers import start_redis_server
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, RedisStore
 from mg_middleware.idempotency import AlreadyComplete, Claimed, StoreError
 
-pytestmark = pytest.mark.slow
-
 
 class Proxy:
     """One address before servers that change, as a virtual IP or a load balancer is. Connections outlive a change."""

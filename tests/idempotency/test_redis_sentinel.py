@@ -17,8 +17,6 @@ from redis_servers import SentinelGroup, wait_until
 from mg_middleware import MeetGeekASGIMiddleware, MeetGeekWSGIMiddleware, RedisStore
 from mg_middleware.testing import check_store
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def group(tmp_path):

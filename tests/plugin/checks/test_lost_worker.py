@@ -13,8 +13,6 @@ from plugin_receivers import SECRET
 from pytest_meetgeek import MeetGeek, Spy, run_checks
 from pytest_meetgeek.checks.apart import StartedApart, _Mortal
 
-pytestmark = pytest.mark.slow
-
 CHECK = "rep.lost-worker"
 
 # Receivers with claims on the disk: one file for each meeting, beside this module.
