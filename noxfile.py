@@ -86,7 +86,7 @@ def types(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):  # where the checkout cannot be imported
         for package in ("mg_middleware", "pytest_meetgeek"):
             session.run("pyright", f"--pythonpath={python}", "--verifytypes", package, "--ignoreexternal")
-    session.run("pytest", "-m", "types", "-n", WORKERS, *session.posargs, env=TESTING)
+    session.run("pytest", "-m", "types", *session.posargs, env=TESTING)
 
 
 @nox.session
