@@ -51,6 +51,7 @@ def _django(tmp_path_factory):
 def forget_databases():
     connections.close_all()
     vars(connections).pop("settings", None)
+    connections._settings = None  # what was read of the settings before
     if hasattr(connections._connections, "default"):
         del connections["default"]
 
