@@ -528,3 +528,20 @@ unneeded = {"asyncio", "trio", "anyio", "sqlite3", "redis", "werkzeug", "asgiref
 sys.exit(f"{before} {unneeded}" if before or unneeded else 0)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_coroutine_that_is_closed_while_it_waits_reports_nothing():
+    store, verdicts = MemoryStore(), []
+    assert isinstance(store.claim(store_key("m-1", secret=SECRET)), Claimed)
+    guarded = MeetGeekASGIMiddleware(
+        asgi_application(lambda body: 200), SECRET, idempotency_store=store, on_verdict=verdicts.append
+    )
+
+    async def receive():
+        return {"type": "http.request", "body": succeeded()}
+
+    waiting = guarded(asgi_scope(succeeded()), receive, None)
+    waiting.send(None)  # it sleeps until the claim might have ended
+    waiting.close()
+    assert verdicts == []
