@@ -49,7 +49,7 @@ def check_store(make_store: Callable[[], IdempotencyStore | Any]) -> None:
         _check_race(store)
         if lease is not None:
             _unhurried(lease, 1.2, _check_expiry, store, lease)
-            _unhurried(lease, 2, _check_renewal, store, lease)
+            _unhurried(lease, 0.5, _check_renewal, store, lease)
         # A store that is one object belongs to one process, and Windows has no fork.
         shares = store.store is not other.store and hasattr(os, "fork")
     if shares:
@@ -121,7 +121,7 @@ def _unhurried(lease: float | None, pauses: float, check: Callable[..., None], *
 
     Args:
         lease: how many seconds a claim lives, if it expires.
-        pauses: for how many leases the check itself sleeps.
+        pauses: for how many leases the check itself sleeps between two steps at most.
         check: the check.
         arguments: its arguments.
     """
