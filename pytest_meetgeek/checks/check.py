@@ -96,6 +96,8 @@ def _is_gone(response: Response, context: CheckContext) -> bool:
     """Find out whether a receiver that did respond can't be reached any more."""
     if response.status or context.receiver.interface != "url" or not context.memory.accepted:
         return False
+    if isinstance(response.error, TimeoutError):  # it is there, and the next request would wait as long
+        return False
     # It may have stopped while it had this request, or before it took it from the queue.
     return isinstance(context.receiver.send(context.meetgeek.forged("missing")).error, ConnectionRefusedError)
 

@@ -149,3 +149,26 @@ def test_a_receiver_that_stops_during_the_suite_is_one_finding(requests):
     later = [result for result in results if result.blocked_by == finding.id]
     assert len(later) > 40
     assert {result.reason for result in later} == {f"blocked by {finding.id}: the receiver can't be reached any more"}
+
+
+def test_a_time_out_is_not_taken_for_a_receiver_that_stopped():
+    hanging, unsigned = threading.Event(), []
+
+    def receiver(environ, start_response):
+        if environ.get("CONTENT_LENGTH") == "35":  # the failed analysis
+            hanging.wait(0.6)
+        elif "HTTP_X_MG_SIGNATURE" not in environ:
+            unsigned.append(environ)
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    with make_server("127.0.0.1", 0, receiver, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        results = run_checks(url, SECRET, only=["ack.status", "ack.failed"], timeout=0.3)
+        server.shutdown()
+        thread.join(10)
+    assert [result.outcome for result in results] == ["passed", "failed"]
+    assert "no response within 0.3 s" in results[1].text
+    assert unsigned == []
