@@ -13,7 +13,7 @@ from mg_middleware._arguments import forgets_arguments
 from mg_middleware.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import TypeAlias
 
     class SecretObject(Protocol):
@@ -82,20 +82,14 @@ class KeyHolder:
         return self._keys
 
 
-def matching_key(macs: Iterable[tuple[Key, hmac.HMAC]], signature: bytes) -> Key | None:
-    """Return the first key whose HMAC equals the signature. This is the only place that compares.
-
-    All keys are compared, in constant time, whichever matches.
+def is_authentic(mac: hmac.HMAC, signature: bytes) -> bool:
+    """Compare an HMAC with a signature in constant time. This is the only place that compares.
 
     Args:
-        macs: each key with its HMAC of the whole body.
+        mac: the HMAC of the whole body.
         signature: the received signature, 64 lower-case hexadecimal digits.
     """
-    matching = None
-    for key, mac in macs:
-        if hmac.compare_digest(mac.hexdigest().encode(), signature) and matching is None:
-            matching = key
-    return matching
+    return hmac.compare_digest(mac.hexdigest().encode(), signature)
 
 
 @forgets_arguments

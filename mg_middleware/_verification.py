@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mg_middleware._keys import matching_key
+from mg_middleware._keys import is_authentic
 from mg_middleware._refusals import (
     BODY_TOO_LARGE,
     INCOMPLETE_BODY,
@@ -77,16 +77,15 @@ class Verification:
         size: how many bytes have arrived.
     """
 
-    __slots__ = ("_least", "_limit", "_macs", "_most", "chunks", "signature", "size")
+    __slots__ = ("_length", "_limit", "_macs", "chunks", "signature", "size")
 
     def __init__(self, keys: tuple[Key, ...], signature: bytes, length: int | None, limit: float) -> None:
         self._macs: list[tuple[Key, hmac.HMAC]] = []
         for key in keys:  # a comprehension costs more where there is one key
             self._macs.append((key, key.begin()))
         self.signature: bytes = signature
+        self._length = length
         self._limit = limit
-        self._least: float = length or 0
-        self._most: float = limit if length is None else length
         self.chunks: list[bytes] = []
         self.size: int = 0
 
@@ -106,8 +105,10 @@ class Verification:
         if type(chunk) is not bytes:
             chunk = b"".join((chunk,))  # unlike bytes(), this refuses an int
         self.size = size = self.size + len(chunk)
-        if size > self._most:
-            return BODY_TOO_LARGE if size > self._limit else INCOMPLETE_BODY
+        if size > self._limit:
+            return BODY_TOO_LARGE
+        if self._length is not None and size > self._length:
+            return INCOMPLETE_BODY
         for _, mac in self._macs:
             mac.update(chunk)
         chunks = self.chunks
@@ -119,12 +120,15 @@ class Verification:
 
     def finish(self) -> Delivery | Refusal:
         """Decide, once the whole body has arrived."""
-        if self.size < self._least:
+        if self._length is not None and self.size < self._length:
             return INCOMPLETE_BODY
-        key = matching_key(self._macs, self.signature)
-        if key is None:
+        matching = None
+        for key, mac in self._macs:  # all of them, whichever matches
+            if is_authentic(mac, self.signature) and matching is None:
+                matching = key
+        if matching is None:
             return SIGNATURE_MISMATCH
-        return Delivery(self.chunks, self.signature, key.key_id, key.fingerprint)
+        return Delivery(self.chunks, self.signature, matching.key_id, matching.fingerprint)
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -140,12 +144,12 @@ def verify_whole(keys: tuple[Key, ...], signature: bytes, body: bytes) -> Delive
         signature: the received signature, as `check_header` gives it.
         body: the whole body.
     """
-    macs: list[tuple[Key, hmac.HMAC]] = []
-    for key in keys:
+    matching = None
+    for key in keys:  # all of them, whichever matches
         mac = key.begin()
         mac.update(body)
-        macs.append((key, mac))
-    matching = matching_key(macs, signature)
+        if is_authentic(mac, signature) and matching is None:
+            matching = key
     if matching is None:
         return SIGNATURE_MISMATCH
     return Delivery([body], signature, matching.key_id, matching.fingerprint)

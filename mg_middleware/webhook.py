@@ -161,7 +161,7 @@ def _signatures_in(headers: Any) -> list[bytes]:
     """Collect the signatures in any form of header fields."""
     if headers is None:
         return []
-    if issubclass(type(headers), _TEXT):
+    if type(headers) is str or issubclass(type(headers), _TEXT):  # asked first, since it is quicker to say
         return [_as_bytes(headers)]
     if not hasattr(headers, "__iter__"):
         raise TypeError(f"headers must be a mapping, pairs or the signature, not {type(headers).__name__}")
@@ -174,7 +174,7 @@ def _signatures_in(headers: Any) -> list[bytes]:
                 f"headers must be a mapping, pairs or the signature, not {type(headers).__name__}"
             ) from None
         if len(name) == _NAME_LENGTH and name.lower() in _NAMES:
-            if issubclass(type(value), _SEVERAL):
+            if type(value) is not str and issubclass(type(value), _SEVERAL):
                 signatures += map(_as_bytes, value)
             else:
                 signatures.append(_as_bytes(value))
@@ -183,6 +183,6 @@ def _signatures_in(headers: Any) -> list[bytes]:
 
 def _as_bytes(signature: Any) -> bytes:
     # By type() and by the buffer: an object of a stranger's class may have a __class__ or methods that raise.
-    if issubclass(type(signature), str):
+    if type(signature) is str or issubclass(type(signature), str):
         return str.encode(signature, "ascii", "replace")  # "?" is no hexadecimal digit
     return bytes.join(b"", (signature,)) if issubclass(type(signature), _TEXT) else b""

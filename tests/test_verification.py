@@ -14,9 +14,9 @@ from exchange import each
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mg_middleware._keys import Key, matching_key
-from mg_middleware._refusals import MALFORMED_SIGNATURE
-from mg_middleware._verification import Verification, check_header
+from mg_middleware._keys import Key
+from mg_middleware._refusals import MALFORMED_SIGNATURE, SIGNATURE_MISMATCH
+from mg_middleware._verification import Verification, check_header, verify_whole
 
 
 def check_signature(value):
@@ -221,8 +221,15 @@ def test_no_other_byte_is_taken_off(byte):
     assert check_signature(byte + PADDED_SIGNATURES["none"]) is MALFORMED_SIGNATURE
 
 
-def compared(monkeypatch, keys, received):
-    """Which key matches, and what the comparison was called with."""
+def verify_in_pieces(keys, signature, body):
+    verification = Verification(keys, signature, len(body), math.inf)
+    for start in range(0, len(body), 10):
+        assert verification.update(body[start : start + 10]) is None
+    return verification.finish()
+
+
+def compared(monkeypatch, verify, keys, received):
+    """The name of the key that matches, and what the comparison was called with."""
     calls = []
     compare = hmac.compare_digest
 
@@ -232,32 +239,35 @@ def compared(monkeypatch, keys, received):
 
     with monkeypatch.context() as patched:
         patched.setattr(hmac, "compare_digest", compare_digest)
-        return matching_key([(key, mac_of(key, SUCCEEDED)) for key in keys], received), calls
+        delivery = verify(keys, received, SUCCEEDED)
+    return None if delivery is SIGNATURE_MISMATCH else delivery.key_id, calls
 
 
-@pytest.mark.parametrize("position", [0, 1, 2, None], ids=["first", "middle", "last", "none"])
-def test_every_key_is_compared_whichever_matches(monkeypatch, position):
-    secrets = [b"first", b"second", b"third"]
-    keys = tuple(Key(secret) for secret in secrets)
-    expected = [signature_by(secret, SUCCEEDED).encode() for secret in secrets]
-    received = b"0" * 64 if position is None else expected[position]
-    matching, calls = compared(monkeypatch, keys, received)
-    assert matching is (None if position is None else keys[position])
-    assert calls == [(one, received) for one in expected]
+@pytest.mark.parametrize("verify", [verify_in_pieces, verify_whole])
+class TestComparing:
+    @pytest.mark.parametrize("position", [0, 1, 2, None], ids=["first", "middle", "last", "none"])
+    def test_every_key_is_compared_whichever_matches(self, monkeypatch, verify, position):
+        names = ["first", "middle", "last"]
+        keys = tuple(Key(name.encode(), name) for name in names)
+        expected = [signature_by(name.encode(), SUCCEEDED).encode() for name in names]
+        received = b"0" * 64 if position is None else expected[position]
+        matching, calls = compared(monkeypatch, verify, keys, received)
+        assert matching == (None if position is None else names[position])
+        assert calls == [(one, received) for one in expected]
 
+    def test_the_first_of_two_equal_keys_matches(self, monkeypatch, verify):
+        keys = (Key(b"same", "first"), Key(b"same", "second"))
+        matching, calls = compared(monkeypatch, verify, keys, signature_by(b"same", SUCCEEDED).encode())
+        assert matching == "first"
+        assert len(calls) == 2
 
-def test_the_first_of_two_equal_keys_matches(monkeypatch):
-    keys = (Key(b"same", "first"), Key(b"same", "second"))
-    matching, calls = compared(monkeypatch, keys, signature_by(b"same", SUCCEEDED).encode())
-    assert matching is keys[0]
-    assert len(calls) == 2
-
-
-@pytest.mark.parametrize("right", [True, False])
-def test_one_key_is_compared_once(monkeypatch, right):
-    expected = signature_by(b"only", SUCCEEDED).encode()
-    key, received = Key(b"only"), expected if right else b"0" * 64
-    assert compared(monkeypatch, (key,), received) == (key if right else None, [(expected, received)])
+    @pytest.mark.parametrize("right", [True, False])
+    def test_one_key_is_compared_once(self, monkeypatch, verify, right):
+        expected = signature_by(b"only", SUCCEEDED).encode()
+        received = expected if right else b"0" * 64
+        matching, calls = compared(monkeypatch, verify, (Key(b"only", "only"),), received)
+        assert matching == ("only" if right else None)
+        assert calls == [(expected, received)]
 
 
 def kept(chunks):

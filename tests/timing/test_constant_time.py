@@ -15,7 +15,7 @@ from itertools import combinations
 
 import pytest
 
-from mg_middleware._keys import Key, matching_key
+from mg_middleware._keys import Key, is_authentic
 
 pytestmark = [pytest.mark.timing, pytest.mark.timeout(600)]
 
@@ -24,15 +24,14 @@ SUSPICIOUS = 4.5  # the bound of Reparaz, Balasch and Verbauwhede, "Dude, is my 
 KEPT = 0.8  # of the quickest measurements; the slowest are interrupts and the like
 
 SECRET, BODY = b"a secret for the test of time", b'{"message": "File analyzed failed"}'
-KEY = Key(SECRET)
-MAC = KEY.begin()
+MAC = Key(SECRET).begin()
 MAC.update(BODY)
 RIGHT = MAC.hexdigest().encode()
 
 
 def match(received):
     """The guard's own comparison."""
-    return matching_key([(KEY, MAC)], received)
+    return is_authentic(MAC, received)
 
 
 def wrong_at(*positions):
@@ -85,8 +84,8 @@ def largest_difference(compare):
 def leaky(received):
     for expected, digit in zip(MAC.hexdigest().encode(), received, strict=True):
         if expected != digit:
-            return None
-    return KEY
+            return False
+    return True
 
 
 def test_the_comparison_shows_no_difference():
@@ -99,5 +98,5 @@ def test_a_leaky_comparison_is_seen():
 
 def test_what_is_measured_is_the_comparison_of_the_guard():
     assert hmac.new(SECRET, BODY, hashlib.sha256).hexdigest() == RIGHT.decode()
-    assert match(RIGHT) is KEY
-    assert [match(received) for received in WRONG.values()] == [None, None, None]
+    assert match(RIGHT)
+    assert not any(match(received) for received in WRONG.values())
