@@ -163,10 +163,11 @@ def _signatures_in(headers: Any) -> list[bytes]:
         return []
     if type(headers) is str or issubclass(type(headers), _TEXT):  # asked first, since it is quicker to say
         return [_as_bytes(headers)]
-    if not hasattr(headers, "__iter__"):
+    items = getattr(headers, "items", None)
+    if items is None and not hasattr(headers, "__iter__"):
         raise TypeError(f"headers must be a mapping, pairs or the signature, not {type(headers).__name__}")
     signatures: list[bytes] = []
-    for pair in headers.items() if hasattr(headers, "items") else headers:
+    for pair in headers if items is None else items():
         try:
             name, value = pair
         except (TypeError, ValueError):  # a ValueError would pass for a VerificationError, which is one
