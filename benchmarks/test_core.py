@@ -5,7 +5,7 @@ from time import process_time
 
 import pytest
 from measuring import Row, measure, repeat
-from verifications import BODY_SIZE, CHUNK, PEERS, made_up_body, one_call, snippet, this_guard
+from verifications import BODY_SIZE, CHUNK, PEERS, made_up_body, one_call, snippet, this_guard, webhook
 
 from mg_middleware._paths import GuardedPaths
 
@@ -36,8 +36,7 @@ def test_sizes(benchmark, name, prepare, label, size):
     subject = prepare(body)
     assert subject()
     count, rounds = repetitions(size)
-    at_most = 1.0 if (label, name) == ("95 B", "this guard, whole") else None
-    row = Row("One verification, by the size of the body", f"{name}, {label}", SNIPPET, at_most)
+    row = Row("One verification, by the size of the body", f"{name}, {label}", SNIPPET)
     measure(benchmark, row, repeat(subject, count), unit=repeat(snippet(body), count), rounds=rounds)
 
 
@@ -47,6 +46,18 @@ def test_chunks_beside_one_call(benchmark):
         "One verification, by the size of the body", "this guard, in chunks of 64 KiB, 1 MiB", "one hmac.digest", 1.03
     )
     measure(benchmark, row, this_guard(body, chunk=CHUNK), unit=one_call(body), rounds=300)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "at_most"),
+    [("the signature alone", "signature", 1.3), ("six header fields", "fields", None)],
+    ids=["signature", "fields"],
+)
+def test_webhook(benchmark, name, given, at_most):
+    body = made_up_body(BODY_SIZE)
+    count, rounds = repetitions(BODY_SIZE)
+    row = Row("One verification by Webhook.verify, 95 bytes", f"given {name}", SNIPPET, at_most)
+    measure(benchmark, row, repeat(webhook(body, given), count), unit=repeat(snippet(body), count), rounds=rounds)
 
 
 @pytest.mark.parametrize(("name", "prepare"), PEERS.items(), ids=list(PEERS))

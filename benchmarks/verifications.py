@@ -16,6 +16,7 @@ from stripe import WebhookSignature
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator
 
+from mg_middleware import Webhook as MeetGeekWebhook
 from mg_middleware._keys import keys_from
 from mg_middleware._verification import Verification, check_header
 
@@ -55,6 +56,22 @@ def this_guard(body, *, secrets=1, chunk=None):
         return verification.finish().key_id is None
 
     return verify
+
+
+def webhook(body, given):
+    """Prepare `Webhook.verify`, given the signature itself or the header fields of a request."""
+    verify = MeetGeekWebhook(SECRET).verify
+    signature = hmac.new(KEY, body, hashlib.sha256).hexdigest()
+    fields = {
+        "Host": "receiver.example",
+        "Content-Type": "application/json",
+        "User-Agent": "MeetGeek",
+        "Accept": "*/*",
+        "Content-Length": str(len(body)),
+        "X-MG-Signature": signature,
+    }
+    headers = {"signature": signature, "fields": fields}[given]
+    return lambda: verify(body, headers)
 
 
 def gidgethub(body):

@@ -135,15 +135,19 @@ def check_in_django(tmp_path):
     return check
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mariadb"])
 def test_the_store_of_djangos_orm_keeps_its_promises(check_in_django, database, request, tmp_path):
     if database == "sqlite":
         settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "own.sqlite3")}
     else:
-        server = request.getfixturevalue("postgresql_server")
+        server = request.getfixturevalue(f"{database}_server")
         server.execute("DROP TABLE IF EXISTS meetings_delivery")
-        address = {"HOST": "127.0.0.1", "PORT": server.port, "USER": "tester", "NAME": "postgres"}
-        settings = {"ENGINE": "django.db.backends.postgresql", **address, "OPTIONS": {"connect_timeout": 2}}
+        own = {
+            "postgresql": {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres"},
+            "mariadb": {"ENGINE": "django.db.backends.mysql", "NAME": "tests", "PASSWORD": "made-up"},
+        }[database]
+        address = {"HOST": "127.0.0.1", "PORT": server.port, "USER": "tester"}
+        settings = {**own, **address, "OPTIONS": {"connect_timeout": 2}}
     check_in_django("meetings.stores:ModelStore", databases=settings, options={"lease": 0.5})
 
 

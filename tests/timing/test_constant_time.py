@@ -82,10 +82,7 @@ def largest_difference(compare):
 
 
 def leaky(received):
-    for expected, digit in zip(MAC.hexdigest().encode(), received, strict=True):
-        if expected != digit:
-            return False
-    return True
+    return all(expected == digit for expected, digit in zip(MAC.hexdigest().encode(), received, strict=True))
 
 
 def test_the_comparison_shows_no_difference():
