@@ -18,7 +18,7 @@ from django.conf import settings
 from mg_middleware.idempotency import AlreadyComplete, InProgress
 from mg_middleware.testing import check_store
 
-# Django's client for MySQL and MariaDB has to be compiled. This one stands in for it, under a version that Django takes.
+# Django's client for MySQL and MariaDB has to be compiled. This one stands in for it, under a version that it accepts.
 pymysql.version_info = (2, 2, 8, "final", 0)
 pymysql.install_as_MySQLdb()
 
