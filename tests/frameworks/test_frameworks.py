@@ -5,6 +5,9 @@ import hmac
 
 import pytest
 
+# Connexion 3.3 asks asyncio, which Python 3.14 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning")
+
 BODY = b'{"message": "File analyzed successfully",\n "meeting_id": "5e0a3b1c-\xc3\xa9"}  '
 
 
