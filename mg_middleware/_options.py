@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
+    from mg_middleware._explaining import Explainer
     from mg_middleware._keys import Key
     from mg_middleware.events import Event
 
@@ -98,6 +99,15 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
     return value
+
+
+def explainer(explain: object) -> Explainer | None:
+    """Check the option `explain`, and make what explains refusals if it is wanted."""
+    if not flag("explain", explain):
+        return None
+    from mg_middleware._explaining import Explainer  # loaded if it is used
+
+    return Explainer()
 
 
 def wait_seconds(idempotency_wait: object) -> float:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mg_middleware._acknowledgement import acknowledging_send
 from mg_middleware._arguments import forgets_arguments
-from mg_middleware._explaining import Explainer
 from mg_middleware._handler import asgi_receiver, no_application
 from mg_middleware._keys import keys_from
 from mg_middleware._options import (
@@ -18,6 +17,7 @@ from mg_middleware._options import (
     callback,
     check_application,
     event_classes,
+    explainer,
     flag,
     keys_or_callable,
     wait_seconds,
@@ -133,7 +133,7 @@ class MeetGeekASGIMiddleware:
         self._limit = body_limit(max_body_size)
         self._acknowledge = flag("acknowledge", acknowledge)
         self._events = event_classes(events)
-        self._explainer = Explainer() if flag("explain", explain) else None
+        self._explainer = explainer(explain)
         self._on_verdict = callback("on_verdict", on_verdict, door="MeetGeekASGIMiddleware", may_be_async=True)
         wait = wait_seconds(idempotency_wait)
         self._once_per_meeting = None

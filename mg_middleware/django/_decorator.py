@@ -10,7 +10,6 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpResponse
 
 from mg_middleware._arguments import forgets_arguments
-from mg_middleware._explaining import Explainer
 from mg_middleware._handler import close_awaitable
 from mg_middleware._options import (
     DEFAULT_IDEMPOTENCY_WAIT,
@@ -18,6 +17,7 @@ from mg_middleware._options import (
     body_limit,
     callback,
     event_classes,
+    explainer,
     flag,
     is_async,
     keys_or_callable,
@@ -153,7 +153,7 @@ def meetgeek_webhook(
         store=idempotency_store,
         wait=wait_seconds(idempotency_wait),
         on_verdict=callback("on_verdict", on_verdict, door=_NAME, may_be_async=True),
-        explainer=Explainer() if flag("explain", explain) else None,
+        explainer=explainer(explain),
     )
     if handler is not None:
         if view is not None:
