@@ -119,7 +119,7 @@ def find_explanations(
             return []
         found += search.run()
     found.sort(key=len)
-    return [_explanation(causes) for causes in found[:_MOST]]
+    return list(dict.fromkeys(_explanation(causes) for causes in found))[:_MOST]
 
 
 def explain_header(signature: object) -> list[Explanation]:
@@ -201,6 +201,8 @@ class _Search:
             for compute, causes in constructions:
                 if any(self._computes(compute, secret, self.body) for secret in self.secrets):
                     found.append((*self.spelling, *causes))
+        if not found:  # else nothing is changed besides: a hash without a key fits with every changed secret
+            for compute, causes in constructions:
                 found += self._one_change(compute, causes, secrets, bodies)
         if not found:
             found = list(self._two_changes(secrets, bodies))

@@ -50,6 +50,18 @@ def test_several_causes_are_one_explanation():
     )
 
 
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5"])
+def test_a_hash_without_a_key_is_not_explained_with_changed_secrets_as_well(algorithm):
+    [explanation] = explain_mismatch([SECRET, "another"], BODY, hashlib.new(algorithm, BODY).hexdigest())
+    assert explanation.sentence.startswith("The signature fits if it is a plain hash of the body")
+
+
+def test_an_explanation_is_given_once():
+    signature = hmac.new(BODY, SECRET.encode(), "sha256").hexdigest()
+    explanations = explain_mismatch(SECRET, BODY, f"{signature},{signature}")
+    assert len(explanations) == len(set(explanations)) == 1
+
+
 def test_what_fits_needs_no_explanation():
     assert explain_mismatch(SECRET, BODY, mac(SECRET, BODY)) == []
     assert explain_mismatch(["another", SECRET], BODY, f"\t{mac(SECRET, BODY)} ") == []
