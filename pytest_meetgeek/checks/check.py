@@ -67,6 +67,7 @@ def run_check(check: Check, context: CheckContext) -> CheckResult:
         check.run(context)
     except CheckSkipped as skipped:
         result.outcome, result.reason, result.blocked_by = "skipped", str(skipped), skipped.blocked_by
+        _stand_in(result, context)
     except CheckNote as note:
         result.outcome, result.note = "note", str(note)
     except CheckFailure as failure:
@@ -90,6 +91,22 @@ def _require_presupposed(check: Check, context: CheckContext) -> None:
             raise CheckSkipped(reason, blocked_by=earlier.id)
         if earlier.blocked_by:
             raise CheckSkipped(earlier.reason, blocked_by=earlier.blocked_by)
+
+
+def _stand_in(result: CheckResult, context: CheckContext) -> None:
+    """Report what blocks a check, once, if the check that found it is not reported itself: a hole is never green."""
+    memory, blocker = context.memory, context.memory.results.get(result.blocked_by)
+    if context.is_aside or memory.reported is None or blocker is None or blocker.outcome not in {"failed", "warned"}:
+        return
+    if blocker.id in memory.reported | memory.stood_in_for:
+        return
+    if blocker.id == "ack.status" and not memory.accepted:  # its secret may be another one: that is no finding
+        return
+    memory.stood_in_for.add(blocker.id)
+    for name in ("outcome", "sent", "required", "received", "note", "why"):
+        setattr(result, name, getattr(blocker, name))
+    result.reason = f"{result.reason}; {blocker.id} was not chosen, and failed: {blocker.reason}"
+    result.text = f"[{result.id}] can't be checked, since {blocker.id}, which was not chosen, failed:\n{blocker.text}"
 
 
 def _is_gone(response: Response, context: CheckContext) -> bool:

@@ -44,6 +44,8 @@ class Memory:
         start_failed: The app's start-up failed, and a check was failed for it.
         shutdown_failed: The same of its shutdown.
         gone_at: The check that failed because the receiver can't be reached any more; empty if none did.
+        reported: The checks that will be reported: those of this run, and the known deviations; None if all are.
+        stood_in_for: The checks that won't be, whose failure another check has reported.
     """
 
     results: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
@@ -54,6 +56,8 @@ class Memory:
     start_failed: bool = False
     shutdown_failed: bool = False
     gone_at: str = ""
+    reported: frozenset[str] | None = None
+    stood_in_for: set[str] = field(default_factory=set[str])
 
 
 @dataclass
@@ -69,6 +73,7 @@ class CheckContext:
         strict: Whether checks of level SHOULD fail.
         command: Counts what was processed at a URL, in place of the spy.
         one_thread: Why requests cannot be sent at once; empty if they can.
+        is_aside: Whether the check only runs because others presuppose it.
         secret_variable: The environment variable that holds the secret, for texts; None if there is none.
     """
 
@@ -81,6 +86,7 @@ class CheckContext:
     command: Counter | None = None
     secret_variable: str | None = None
     one_thread: str = ""
+    is_aside: bool = False
     slowest: float = field(default=0.0, init=False)
     unproven: bool = field(default=False, init=False)
     usual_success: int = field(default=ACKNOWLEDGED, init=False)
@@ -95,7 +101,7 @@ class CheckContext:
         Args:
             check_id: The other check.
         """
-        return replace(self, meetgeek=self.meetgeek.derive(check_id))
+        return replace(self, meetgeek=self.meetgeek.derive(check_id), is_aside=True)
 
     def send(self, request: WebhookRequest) -> Response:
         """Send one request, and note what its response says.

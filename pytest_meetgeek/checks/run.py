@@ -54,7 +54,8 @@ def run_checks(  # one argument for each option of the plugin
         path: Where the webhook is.
         handler: The function that processes an event, as "module:function", or a `Spy` that you use as the handler: its
             runs are counted.
-        only: The ids of the checks to run; all if empty.
+        only: The ids of the checks to run; all if empty. If one that is not among them blocks them, the first of them
+            fails in its place.
         strict: Whether checks of level SHOULD fail, too.
         seed: What the meeting ids are made from; use another one if the receiver remembers earlier runs.
         interface: "asgi" or "wsgi", if "auto" can't find out.
@@ -85,7 +86,7 @@ def run_checks(  # one argument for each option of the plugin
     app = app_or_url if named is None else load(named)
     spy = handler if isinstance(handler, Spy) else Spy()
     apart = StartedApart(named, secret_env, path, interface, host, timeout) if named else None
-    memory = Memory()
+    memory = Memory(reported=frozenset(chosen))
     results: list[CheckResult] = []
     try:
         if isinstance(handler, str):

@@ -43,6 +43,11 @@ class UnkeyedShop(Shop):
         return hashlib.sha256(body).hexdigest()
 
 
+class CarelessShop(Shop):
+    def is_genuine(self, headers, body):
+        return True
+
+
 class ElsewhereShop(Shop):
     def answer(self, method, headers, body):
         return (404, b"")
@@ -75,6 +80,7 @@ leaky = LeakyShop().asgi
 other_secret = OtherSecretShop().asgi
 unkeyed = UnkeyedShop().asgi
 elsewhere = ElsewhereShop().wsgi
+careless = CarelessShop().asgi
 number = 5
 
 

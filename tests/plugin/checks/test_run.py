@@ -49,6 +49,26 @@ def test_a_should_warns_unless_strict():
         assert result.outcome == outcome
 
 
+class Open(Right):
+    def is_genuine(self, headers, body):
+        return True
+
+
+def test_a_hole_that_another_check_would_report_is_reported_if_that_one_is_not_chosen():
+    results = run_checks(Open().asgi, SECRET, only=["sig.zeros", "sig.one-bit", "sig.extended"])
+    assert [result.outcome for result in results] == ["failed", "skipped", "skipped"]
+    finding = results[0]
+    assert finding.blocked_by == "rej.status"
+    assert "rej.status was not chosen, and failed" in finding.reason
+    assert finding.received.startswith("HTTP 200")
+    assert "can't be checked, since rej.status, which was not chosen, failed:\n[rej.status]" in finding.text
+
+
+def test_it_is_reported_by_its_own_check_if_that_one_is_chosen():
+    results = run_checks(Open().asgi, SECRET, only=["rej.status", "sig.zeros"])
+    assert [(result.id, result.outcome) for result in results] == [("rej.status", "failed"), ("sig.zeros", "skipped")]
+
+
 def test_the_handler_is_put_back():
     process = plugin_shop.process
     (result,) = run_checks("plugin_shop:app", SHOP, handler="plugin_shop:process", only="rep.processed", seed="again")

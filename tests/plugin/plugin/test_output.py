@@ -223,6 +223,18 @@ def test_where_nothing_is_accepted_the_run_is_neither_green_nor_red(arguments, s
         result.stdout.no_fnmatch_line("*could not run*")
 
 
+def test_a_hole_is_not_green_if_its_own_check_is_not_chosen(pytester, run):
+    result = run("--meetgeek-app=plugin_shop:careless", "-ksig")
+    result.assert_outcomes(passed=1, failed=1, skipped=41, deselected=TOTAL - 43)  # odd.signed-garbage, too
+    result.stdout.fnmatch_lines(
+        ["[[]sig.*[]] can't be checked, since rej.status, which was not chosen, failed:", "[[]rej.status[]] *"]
+    )
+    result = run("--meetgeek-app=plugin_shop:careless", "-ksig or rej.status")
+    result.assert_outcomes(passed=1, failed=1, skipped=42, deselected=TOTAL - 44)
+    pytester.makeini("[pytest]\nmeetgeek_deviations = rej.status: the gateway verifies")
+    assert run("--meetgeek-app=plugin_shop:careless", "-ksig").ret == 0
+
+
 def test_a_known_deviation_from_a_should_shows_its_reason(pytester, run):
     pytester.makeini("[pytest]\nmeetgeek_deviations = rep.idempotent: twice does no harm")
     result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, "-rx", "-krep")
