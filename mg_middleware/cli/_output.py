@@ -6,7 +6,7 @@ import os
 import re
 import select
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from rich.console import Console
 
 _UP_TO_HOST = re.compile(r"(?<=://).*@", re.DOTALL)
@@ -80,6 +82,36 @@ def has_reader_left() -> bool:
     return bool(poll.poll(0))
 
 
+@contextmanager
+def discarding_output() -> Generator[None]:
+    """Discard what is written to standard output meanwhile.
+
+    This redirects the descriptor, because a logging handler may hold the stream.
+
+    Raises:
+        OSError: what was buffered before cannot be written.
+    """
+    stream = sys.stdout
+    if stream is None:
+        yield
+        return
+    stream.flush()
+    descriptor = stream.fileno()
+    kept = os.dup(descriptor)
+    try:
+        _discard(descriptor)
+        yield
+    finally:
+        stream.flush()
+        os.dup2(kept, descriptor)
+        os.close(kept)
+
+
+def _discard(descriptor: int) -> None:
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), descriptor)
+
+
 def discard_unwritable_output() -> None:
     """Drop what cannot be written.
 
@@ -89,5 +121,4 @@ def discard_unwritable_output() -> None:
         try:
             print(end="", file=stream, flush=True)
         except OSError:
-            with Path(os.devnull).open("wb") as nothing:
-                os.dup2(nothing.fileno(), stream.fileno())
+            _discard(stream.fileno())

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from mg_middleware.asgi import MeetGeekASGIMiddleware
 from mg_middleware.cli._options import CommandError, finite, interface_option, secret_options
-from mg_middleware.cli._output import has_reader_left, print_error, standard_output
+from mg_middleware.cli._output import discarding_output, print_error, standard_output
 from mg_middleware.cli._server import load_target
 from mg_middleware.delivery import DELIVERY_KEY, Delivery
 from mg_middleware.wsgi import MeetGeekWSGIMiddleware
@@ -70,17 +70,16 @@ def bench(
     process. If it is guarded already, its own guard, and with it its store, is taken off first. A secret is needed only
     if the application verifies signatures by itself; without one a made-up secret is used.
 
-    The handler of the application runs thousands of times.
+    The handler of the application runs thousands of times. What it prints on standard output meanwhile is discarded.
     """
     key = secret.read() if secret.is_configured else token_hex(16)
     loaded = load_target(application)
     print_error("mg-middleware bench", f"the handler of {application!r} runs thousands of times now")
-    try:
-        costs = measure_overhead(loaded, key, path=path, body_size=body_size, seconds=seconds, interface=interface)
-    except Exception as error:  # the application may raise anything
-        if isinstance(error, BrokenPipeError) and has_reader_left():
-            raise
-        raise CommandError(f"{application!r} cannot be measured: {type(error).__name__}: {error}") from error
+    with discarding_output():  # a handler that prints would flood the terminal
+        try:
+            costs = measure_overhead(loaded, key, path=path, body_size=body_size, seconds=seconds, interface=interface)
+        except Exception as error:  # the application may raise anything
+            raise CommandError(f"{application!r} cannot be measured: {type(error).__name__}: {error}") from error
     # Narrow enough for eighty columns, the width of a pipe.
     headings = ("request", "application alone", "guarded", "the guard adds")
     table = Table(*headings, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)

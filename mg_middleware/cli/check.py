@@ -154,7 +154,7 @@ def check(
 def _run(command: list[str], environment: dict[str, str]) -> int:
     # In a process of its own, because pytest rewrites modules as they are imported.
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as running:  # noqa: S603 - a list, no shell
-        disk_is_full = False
+        disk_is_full = follows_error = False
         try:
             for lines in _tracebacks_together(running.stderr or ()):
                 if disk_is_full or lines[-1].startswith(_DISK_IS_FULL):
@@ -162,7 +162,8 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
                 elif lines[0].startswith("ERROR: "):
                     message = lines[0].removeprefix("ERROR: ")
                     print_error("mg-middleware check", message.replace("--meetgeek-", "--"))
-                else:
+                    follows_error = True
+                elif not follows_error or lines[0].strip():  # pytest prints an empty line after an error
                     click.echo("".join(lines).replace("--meetgeek-", "--"), err=True, nl=False)
         except BaseException:
             # After Ctrl-C, which reaches it as well, pytest ends by itself.

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @click.option("--explain", is_flag=True, help="If it isn't genuine, find out why, and what to do.")
 @secret_options
 def verify(file: str, signature: str, *, explain: bool, secret: SecretSource) -> int:
-    """Check that SIGNATURE is the X-MG-Signature of FILE, or of standard input.
+    """Check that SIGNATURE fits FILE, or standard input.
 
-    The signature is computed over the exact bytes.
+    SIGNATURE is the value of X-MG-Signature. It's computed over the exact bytes.
 
-    Exit status 0 if it is ("genuine"), 1 if it is not ("not genuine").
+    Exit status 0 if it fits ("genuine"), 1 if it doesn't ("not genuine").
     """
     key, body = secret.read(), read_content(file)
     genuine = is_genuine(key, body, signature)

@@ -133,6 +133,45 @@ def test_bench_says_in_one_line_what_cannot_be_measured(command, application_fil
     assert [line for line in warning if "runs thousands of times" not in line] == []
 
 
+PRINTS = """
+import logging, sys
+
+print("imported")
+log = logging.getLogger("measured")
+log.addHandler(logging.StreamHandler(sys.stdout))
+
+def app(environ, start_response):
+    print("handled")
+    log.warning("logged")
+    start_response("200 OK", [])
+    return []
+
+def failing(environ, start_response):
+    print("handled")
+    raise LookupError("no such table")
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_what_the_application_prints_while_it_is_measured_is_not_shown(
+    process, environment, application_file, unbuffered
+):
+    application_file(PRINTS)
+    ended = process("bench", "measured:app", *BRIEF, env={**environment, "PYTHONUNBUFFERED": unbuffered})
+    assert ended.status == 0
+    assert ended.out.startswith("imported\nrequest ")
+    assert "handled" not in ended.out
+    assert "logged" not in ended.out
+    assert "Guarding adds " in ended.out
+
+
+def test_what_the_application_prints_before_it_raises_is_not_shown(process, environment, application_file):
+    application_file(PRINTS)
+    ended = process("bench", "measured:failing", *BRIEF, env=environment)
+    assert (ended.status, ended.out) == (2, "imported\n")
+    assert ended.err.endswith("LookupError: no such table\n")
+
+
 async def asgi_application(scope, receive, send):
     assert delivery_of(scope).event.meeting_id
     await send({"type": "http.response.start", "status": 200, "headers": []})

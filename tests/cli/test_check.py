@@ -75,7 +75,7 @@ def test_a_receiver_at_a_url_passes(process, receiver, environment):
 def test_what_cannot_be_checked_is_one_line(process, environment, words, says):
     ended = process("check", *words, env=environment)
     assert (ended.status, ended.out) == (2, "")
-    (line,) = ended.err.strip().splitlines()
+    (line,) = ended.err.splitlines()
     assert says in line
 
 

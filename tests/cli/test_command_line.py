@@ -17,6 +17,7 @@ def test_it_tells_its_commands(command, words):
     ended = command(*words)
     assert ended.status == 0
     assert all(f"\n  {name} " in ended.out for name in COMMANDS)
+    assert "...\n" not in ended.out.partition("Commands:")[2]  # no summary is cut off
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mg_middleware.cli._output import has_reader_left, redact
+from mg_middleware.cli._output import discarding_output, has_reader_left, redact
 
 
 def test_a_reader_is_there_until_it_has_closed_its_end(monkeypatch):
@@ -21,6 +21,27 @@ def test_without_a_standard_output_or_a_way_to_tell_no_reader_has_left(monkeypat
     assert not has_reader_left()
     monkeypatch.setattr(sys, "stdout", None)
     assert not has_reader_left()
+
+
+def test_output_is_discarded_by_whatever_it_is_written_until_the_block_ends(capfd):
+    stream = sys.stdout
+
+    def write_and_fail():
+        stream.write("meanwhile\n")
+        os.write(stream.fileno(), b"meanwhile, too")
+        raise LookupError
+
+    stream.write("before\n")
+    with pytest.raises(LookupError), discarding_output():
+        write_and_fail()
+    stream.write("after\n")
+    assert capfd.readouterr() == ("before\nafter\n", "")
+
+
+def test_without_a_standard_output_there_is_nothing_to_discard(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with discarding_output():
+        assert sys.stdout is None
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ What a block is decides how it is run:
   `--literally`: then they are run as well, in a fresh virtual environment.
 - `text` is what a reader sees: a step compares `page.shown` with the real thing. Without a step, the running server
   must have printed it.
-- `ini`, `nginx`, `toml` and `yaml` are parsed, and written to a file where they have a caption.
+- `ini`, `json`, `nginx`, `toml` and `yaml` are parsed, and written to a file where they have a caption.
 - Directives of Sphinx are run by the build of the site.
 
 All else is an error. What is checked besides is in the steps of the page: see `steps.py`.
 """
 
+import json
 import os
 import re
 import runpy
@@ -149,6 +150,7 @@ class Page:
         ways = {
             "console": self.run_console,
             "ini": ConfigParser().read_string,
+            "json": json.loads,
             "nginx": parse_nginx,
             "text": self.show,
             "toml": tomllib.loads,

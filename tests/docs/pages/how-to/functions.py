@@ -1,10 +1,13 @@
 import asyncio
 import base64
 import inspect
+import json
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 
 import azure.functions
+from mangum import Mangum
 from steps import after, check, deliver, sign
 
 BODY = '{"message": "File analyzed successfully", "meeting_id": "meeting-1"}'
@@ -12,33 +15,38 @@ GENUINE = BODY.encode()
 SIGNATURE = sign(GENUINE)
 
 
-def event(body: str, signature: str, *, is_base64: bool = False) -> dict:
+def event(body: str, signature: str, *, is_base64: bool = False, stage: str = "") -> dict:
     """How Lambda calls a function for an HTTP API or a function URL (payload format 2.0)."""
     return {
         "version": "2.0",
-        "rawPath": "/webhooks/meetgeek",
+        "rawPath": f"{stage}/webhooks/meetgeek",
         "rawQueryString": "",
         "headers": {"content-type": "application/json", "x-mg-signature": signature},
         "requestContext": {
-            "http": {"method": "POST", "path": "/webhooks/meetgeek", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7"},
-            "stage": "$default",
+            "http": {
+                "method": "POST",
+                "path": f"{stage}/webhooks/meetgeek",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.7",
+            },
+            "stage": stage.lstrip("/") or "$default",
         },
         "body": body,
         "isBase64Encoded": is_base64,
     }
 
 
-def call(handler) -> None:
+def call(handler, stage="") -> None:
     with redirect_stdout(StringIO()) as printed:
         for sent in (
-            event(BODY, SIGNATURE),
-            event(base64.b64encode(BODY.encode()).decode(), SIGNATURE, is_base64=True),
+            event(BODY, SIGNATURE, stage=stage),
+            event(base64.b64encode(BODY.encode()).decode(), SIGNATURE, is_base64=True, stage=stage),
         ):
             response = handler(sent, None)
             assert (response["statusCode"], response["body"]) == (200, ""), response
     assert printed.getvalue() == "analyzed: meeting-1\n" * 2
-    assert handler(event(BODY + " ", SIGNATURE), None)["statusCode"] == 401
-    assert handler(event(BODY, ""), None)["statusCode"] == 401
+    assert handler(event(BODY + " ", SIGNATURE, stage=stage), None)["statusCode"] == 401
+    assert handler(event(BODY, "", stage=stage), None)["statusCode"] == 401
 
 
 @after(file="function.py")
@@ -47,6 +55,8 @@ def mangum_hands_the_body_over(page):
     from function import guarded, handler
 
     call(handler)
+    assert handler(event(BODY, SIGNATURE, stage="/prod"), None)["statusCode"] == 404
+    call(Mangum(guarded, lifespan="off", api_gateway_base_path="/prod"), stage="/prod")
     asyncio.get_event_loop().close()
     check(guarded)
 
@@ -56,6 +66,12 @@ def apig_wsgi_hands_the_body_over(page):
     from wsgi_function import app, handler
 
     call(handler)
+    assert handler(event(BODY, SIGNATURE, stage="/prod"), None)["statusCode"] == 404
+    staged = Path("wsgi_function.py").read_text(encoding="utf-8").replace('"/webhooks', '"/prod/webhooks')
+    Path("staged_wsgi_function.py").write_text(staged, encoding="utf-8")
+    import staged_wsgi_function
+
+    call(staged_wsgi_function.handler, stage="/prod")
     check(app, failures=False)
 
 
@@ -108,55 +124,68 @@ def the_functions_framework_hands_the_body_over(page):
     assert deliver(app, method="GET", signature="").status_code == 405
 
 
-def azure_request(body=GENUINE, signature=SIGNATURE):
+def azure_request(body=GENUINE, signature=SIGNATURE, *, prefix):
     return azure.functions.HttpRequest(
         method="POST",
-        url="https://receiver.azurewebsites.net/api/webhooks/meetgeek",
+        url=f"https://receiver.azurewebsites.net/{prefix}webhooks/meetgeek",
         headers={"Content-Type": "application/json", "X-MG-Signature": signature},
         body=body,
     )
 
 
-def check_azure(function, *context):
+def check_azure(function, *context, prefix=""):
     """Call a function as Azure's worker does."""
 
-    def call(request):
-        response = function(request, *context)
+    def call(*parts):
+        response = function(azure_request(*parts, prefix=prefix), *context)
         return asyncio.run(response) if inspect.isawaitable(response) else response
 
     with redirect_stdout(StringIO()) as printed:
-        response = call(azure_request())
+        response = call()
         assert (response.status_code, response.get_body()) == (200, b"")
         assert printed.getvalue() == "analyzed: meeting-1\n"
-        for forged in (azure_request(b"{}"), azure_request(signature=""), azure_request(signature=SIGNATURE.upper())):
-            assert call(forged).status_code == 401
+        for forged in ((b"{}",), (GENUINE, ""), (GENUINE, SIGNATURE.upper())):
+            assert call(*forged).status_code == 401
         assert printed.getvalue() == "analyzed: meeting-1\n"
 
 
-def user_function(app):
+def http_trigger(app):
     [function] = app.get_functions()
     [trigger] = [binding for binding in function.get_bindings() if binding.type == "httpTrigger"]
     assert str(trigger.auth_level) == "ANONYMOUS"
-    return function.get_user_function()
+    return function.get_user_function(), trigger.route
+
+
+def check_route(route):
+    """Check that the host can use the route with the page's prefix, and that it needs it."""
+    prefix = json.loads(Path("host.json").read_text(encoding="utf-8"))["extensions"]["http"]["routePrefix"]
+    assert "//" not in (f"{prefix}/{route}" if prefix else route)
+    assert "//" in f"api/{route}"
 
 
 @after(file="function_app.py")
 def azure_calls_a_function(page):
     import function_app
 
-    check_azure(user_function(function_app.app))
+    function, route = http_trigger(function_app.app)
+    assert route == "webhooks/meetgeek"
+    check_azure(function, prefix="api/")
 
 
-@after(file="asgi_function_app.py")
+@after(file="host.json")
 def azure_calls_an_asgi_application(page):
     import asgi_function_app
 
+    function, route = http_trigger(asgi_function_app.app)
+    assert function
+    check_route(route)
     check_azure(asgi_function_app.app.middleware.handle_async)
-    assert user_function(asgi_function_app.app)
 
 
 @after(file="wsgi_function_app.py")
 def azure_calls_a_wsgi_application(page):
     import wsgi_function_app
 
-    check_azure(user_function(wsgi_function_app.app), None)
+    function, route = http_trigger(wsgi_function_app.app)
+    check_route(route)
+    check_azure(function, None)
