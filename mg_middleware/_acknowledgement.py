@@ -91,13 +91,13 @@ def acknowledging_answer(
     held: list[tuple[str, str]] | None = None
     started = False
 
-    def holding(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+    def holding(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         nonlocal held, started
         if status.startswith("2") and not started:
             held = headers
             return _discard
         held, started = None, True
-        return start_response(status, headers, *exc_info)
+        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
     iterable = app(environ, holding)
     if started:

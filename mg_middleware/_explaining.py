@@ -75,8 +75,13 @@ class Explainer:
                 return
             self._started.append(now)
             if self._thread is None or not self._thread.is_alive():
-                self._thread = Thread(target=self._run, daemon=True, name="mg_middleware explain")
-                self._thread.start()
+                thread = Thread(target=self._run, daemon=True, name="mg_middleware explain")
+                try:
+                    thread.start()
+                except RuntimeError as error:  # no more threads; the next refusal tries again
+                    logger().error("a refusal can't be explained yet: %s", error)
+                else:
+                    self._thread = thread
 
     def _run(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware._options import is_async
@@ -49,16 +50,18 @@ async def _call_in_thread(handler: Callable[[Delivery], Any], delivery: Delivery
     cancelled = None
 
     def call() -> list[Any]:
-        return [handler(delivery)]  # trio refuses a function that returns a coroutine
+        try:
+            return [handler(delivery)]  # trio refuses a function that returns a coroutine
+        except StopIteration as error:  # no future of asyncio takes it: the request would wait for ever
+            raise RuntimeError("handler raised StopIteration") from error
 
     if trio is not None and trio.lowlevel.in_trio_task():
         [result] = await trio.to_thread.run_sync(call)  # waits for the thread, too
     else:
         import asyncio  # not every event loop needs it
 
-        from asgiref.sync import sync_to_async
-
-        thread = asyncio.ensure_future(sync_to_async(call, thread_sensitive=False)())
+        # Not a task, such as sync_to_async would need: a loop that is shut down cancels every task, not this future.
+        thread = asyncio.get_running_loop().run_in_executor(None, copy_context().run, call)
         while not thread.done():
             try:
                 await asyncio.wait({thread})

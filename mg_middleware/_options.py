@@ -134,8 +134,20 @@ def callback(name: str, value: Any, *, door: str, may_be_async: bool) -> Callabl
         raise TypeError(f"{name} must be callable or None, not {type(value).__name__}")
     if not may_be_async and is_async(value):
         raise TypeError(f"{name} is a coroutine function, which {door} can't await: give a plain function")
+    if _is_generator_function(value):
+        raise TypeError(f"{name} is a generator function, so that calling it would do nothing: write it without yield")
     checked: Callable[[Any], Any] = value
     return checked
+
+
+def _is_generator_function(function: Any) -> bool:
+    from inspect import isasyncgenfunction, isgeneratorfunction  # importing the guard stays cheap
+
+    return any(
+        is_one(callee)
+        for is_one in (isgeneratorfunction, isasyncgenfunction)
+        for callee in (function, getattr(function, "__call__", None))  # noqa: B004
+    )
 
 
 def is_async(function: Any) -> bool:

@@ -43,9 +43,10 @@ _AUTHORITY = re.compile(r"[/\\]{2,}[^/\\]*+")
 _SEGMENT_TAIL = re.compile(r"[;?#\x00-\x1f\x7f][^/\\]*+")
 _SCHEME = r"[a-z][a-z0-9+.-]*+:"
 _leading_scheme = re.compile(_SCHEME)
-# Control characters, white space (named one by one, which is twice as fast as a class), and what decoders put in the
-# place of bytes that they cannot read.
-_DROPPED = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufffd\ud800-\udfff]")
+# What decoders put in the place of bytes that they cannot read.
+_UNREADABLE = re.compile(r"[\ufffd\ud800-\udfff]")
+# Control characters, white space (named one by one, which is twice as fast as a class).
+_DROPPED = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 
 # What may come between two segments, all of it because Litestar's mounts need no slash behind them. "/webhooksmeetgeek"
 # is "meetgeek" to the application that is mounted at "/webhooks". "/webhooksx:meetgeek" is, too, if that is Quart,
@@ -239,6 +240,7 @@ def _readings(path: str) -> set[str]:
 
 
 def _decode(text: str) -> str:
+    text = _UNREADABLE.sub("", text)  # first, as for bytes that are still encoded: it may part a "%" from its digits
     for _ in range(_DECODING_ROUNDS):
         text = unquote(text, errors="ignore")
     return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from mg_middleware.verdict import VERIFIED, Outcome
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # For these the sizes help the operator: a body that was cut or changed, or a wrong secret?
 _SIZES_MATTER = frozenset({Outcome.INCOMPLETE_BODY, Outcome.SIGNATURE_MISMATCH})
+_MOST_ERRORS = 50  # of those that an error came from, or groups
 _LONGEST_SHOWN = 200  # characters of a method, path or address that a stranger chose
 
 
@@ -92,20 +93,38 @@ def escape(text: str, longest: int | None = None) -> str:
     return shown if longest is None or len(text) <= longest else f"{shown}..."
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; its class may have a `__str__` that fails.
+
+    Args:
+        error: the exception, of any class.
+    """
+    try:
+        return str(error)
+    except Exception:
+        return "its text can't be read"
+
+
 def _traceback_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
     """Format an exception, those it came from and those it groups, with every message escaped."""
     from traceback import format_tb  # only needed once something has failed
 
     seen.add(id(error))
+    if len(seen) > _MOST_ERRORS:
+        yield "and more"
+        return
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and id(cause) not in seen:
         yield from _traceback_lines(cause, seen)
         yield "which led to:"
     yield "Traceback (most recent call last):"
     yield from (line.rstrip("\n") for line in format_tb(error.__traceback__))
-    for text in (f"{type(error).__qualname__}: {error}", *getattr(error, "__notes__", ())):
-        yield escape(str(text))
-    members: tuple[BaseException, ...] = getattr(error, "exceptions", ())  # of an ExceptionGroup
+    yield escape(f"{type(error).__qualname__}: {text_of(error)}")
+    notes: object = getattr(error, "__notes__", None)
+    for note in cast("list[object]", notes) if isinstance(notes, list) else ():
+        yield escape(note if isinstance(note, str) else type(note).__qualname__)
+    group: Any = error  # its members have no known type
+    members: tuple[BaseException, ...] = group.exceptions if isinstance(error, BaseExceptionGroup) else ()
     for member in members:
         yield "one of the group:"
         yield from _traceback_lines(member, seen)

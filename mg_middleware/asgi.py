@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mg_middleware._acknowledgement import acknowledging_send
 from mg_middleware._arguments import forgets_arguments
-from mg_middleware._handler import asgi_receiver, no_application
+from mg_middleware._handler import asgi_receiver, close_awaitable, no_application
 from mg_middleware._keys import keys_from
 from mg_middleware._options import (
     DEFAULT_IDEMPOTENCY_WAIT,
@@ -177,8 +177,8 @@ class MeetGeekASGIMiddleware:
                 refusal = verification.update(message.get("body", b""))
                 more_body = message.get("more_body", False)
         except BaseException as error:
-            if not isinstance(error, GeneratorExit):  # a closed coroutine can't await
-                await self._report(scope, Outcome.INCOMPLETE_BODY, None, verification.size, declared=length)
+            message = None  # error reporters store the local variables of each frame
+            await self._report(scope, Outcome.INCOMPLETE_BODY, None, verification.size, declared=length, ended_by=error)
             if isinstance(error, _ClientLeftError):
                 return None
             raise
@@ -208,8 +208,7 @@ class MeetGeekASGIMiddleware:
         try:
             claim = await once.claim(delivery, scope["method"])
         except BaseException as error:  # cancelled while another delivery of this meeting is in progress
-            if not isinstance(error, GeneratorExit):
-                await self._report(scope, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id)
+            await self._report(scope, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id, ended_by=error)
             raise
         if claim is None:
             return await self._run(delivery, size, scope, receive, send)
@@ -266,8 +265,7 @@ class MeetGeekASGIMiddleware:
                 secret = await secret
             return None if secret is None else keys_from(secret)
         except BaseException as error:
-            if not isinstance(error, GeneratorExit):
-                await self._report(scope, Outcome.UNKNOWN_SENDER, None)
+            await self._report(scope, Outcome.UNKNOWN_SENDER, None, ended_by=error)
             raise
         finally:
             secret = None  # error reporters store the local variables of each frame
@@ -281,6 +279,7 @@ class MeetGeekASGIMiddleware:
         *,
         declared: int | None = None,
         key_id: str | None = None,
+        ended_by: BaseException | None = None,
     ) -> None:
         """Log a decision, and pass it to `on_verdict`."""
         # A websocket begins as a GET request (RFC 6455, section 4.1), and its scope names no method.
@@ -291,7 +290,10 @@ class MeetGeekASGIMiddleware:
             try:
                 result = self._on_verdict(verdict)
                 if hasattr(result, "__await__"):
-                    await result
+                    if isinstance(ended_by, GeneratorExit):  # a coroutine that is being closed can't await
+                        close_awaitable(result)
+                    else:
+                        await result
             except Exception as error:  # whatever it is, the decision doesn't change
                 log_callback_failure("on_verdict", error)
 

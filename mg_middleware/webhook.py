@@ -71,7 +71,7 @@ class Webhook(KeyHolder):
             TypeError: the body is not bytes-like.
         """
         mac = self._keys[0].begin()
-        mac.update(_checked(body))
+        mac.update(bytes(_checked(body)))  # a view may have gaps
         return mac.hexdigest()
 
     def verify(self, body: Body, headers: Any) -> Delivery:

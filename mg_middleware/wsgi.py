@@ -146,7 +146,8 @@ class MeetGeekWSGIMiddleware:
         signature: str | None = environ.get("HTTP_X_MG_SIGNATURE")
         # PEP 3333 has Latin-1 here; "?", for anything else, is not a digit. Servers join repeated fields with a comma,
         # or glue them: neither is a signature. Django's test client declares the length as an int.
-        declared = str(environ.get("CONTENT_LENGTH") or "").encode("latin-1", "replace")
+        given = environ.get("CONTENT_LENGTH")
+        declared = b"" if given is None else str(given).encode("latin-1", "replace")
         signatures = [] if signature is None else [signature.encode("latin-1", "replace")]
         checked = check_header(signatures, declared, self._limit)
         if isinstance(checked, Refusal):

@@ -246,3 +246,21 @@ def test_wsgi_explains_after_the_response(order, forged):
 def test_shows_no_secret_in_what_it_keeps(guard):
     guarded = guard()
     assert SECRET not in repr(vars(guarded)) + repr(vars(guarded._explainer))  # noqa: SLF001 - where it would be
+
+
+def test_where_no_thread_can_be_started_the_next_refusal_tries_again(guard, explained, monkeypatch, caplog):
+    shortage = [True]
+
+    class Scarce(threading.Thread):
+        def start(self):
+            if shortage:
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    monkeypatch.setattr(_explaining, "Thread", Scarce)
+    guarded, forged = guard(), MeetGeek("another").raw(BODY)
+    assert send(guarded, forged).status == 401
+    assert "a refusal can't be explained yet: can't start new thread" in caplog.text
+    shortage.clear()
+    send(guarded, forged)
+    assert len(explained(2)) == 2

@@ -35,6 +35,7 @@ from mg_middleware import (
     UnknownEvent,
     Verdict,
 )
+from mg_middleware.idempotency import AlreadyComplete, InProgress, store_key
 
 
 async def asgi_app(scope, receive, send):
@@ -116,6 +117,22 @@ class TestHandler:
             receiver_class.middleware_class(secret=SECRET)
         with pytest.raises(ConfigurationError, match=r"^app is missing: with paths=, the requests for other paths"):
             receiver_class.middleware_class(secret=SECRET, handler=print, paths=PATH)
+
+    @pytest.mark.parametrize("kind", ["plain", "async", "object"])
+    def test_a_generator_function_is_refused_since_it_would_do_nothing(self, receiver_class, kind):
+        def plain(delivery):
+            yield
+
+        async def awaited(delivery):
+            yield
+
+        class Handler:
+            def __call__(self, delivery):
+                yield
+
+        handler = {"plain": plain, "async": awaited, "object": Handler()}[kind]
+        with pytest.raises(TypeError, match=r"^handler is a generator function, so that calling it would do nothing: "):
+            receiver_class.middleware_class(secret=SECRET, handler=handler)
 
     @pytest.mark.parametrize("handler", ["shop:process", 5])
     def test_it_must_be_callable(self, receiver_class, handler):
@@ -208,6 +225,14 @@ class TestASGIHandler:
         assert finished == [SUCCEEDED]
         assert connection.answer.status == 200
 
+    def test_a_plain_function_that_raises_stop_iteration_keeps_nobody_waiting(self, backend):
+        def handler(delivery):
+            return next(iter([]))  # no future of asyncio takes it
+
+        middleware = MeetGeekASGIMiddleware(secret=SECRET, handler=handler)
+        with pytest.raises(RuntimeError, match=r"^handler raised StopIteration$"):
+            in_loop(backend, asked, middleware, http_scope(signed(SUCCEEDED)), SUCCEEDED)
+
     def test_alone_it_responds_to_the_lifespan(self, backend):
         middleware = MeetGeekASGIMiddleware(secret=SECRET, handler=print)
         connection = Connection({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
@@ -295,6 +320,78 @@ class TestEvents:
     def test_no_event_at_all_is_refused(self, receiver_class):
         with pytest.raises(ConfigurationError, match=r"^events is empty: no event would ever be handled"):
             receiver_class(events=())
+
+
+def test_a_loop_that_is_shut_down_waits_for_the_thread_and_keeps_the_claim():
+    started, release = threading.Event(), threading.Event()
+    store = MemoryStore()
+
+    def handler(delivery):
+        started.set()
+        assert release.wait(10)
+
+    middleware = MeetGeekASGIMiddleware(secret=SECRET, handler=handler, idempotency_store=store)
+    connection = Connection(*request_events(SUCCEEDED))
+    key = store_key("5e0a3b1c-7d2f-4c6e-9a8b-0f1e2d3c4b5a", secret=SECRET)
+    claims = []
+
+    async def ends_early():
+        task = asyncio.ensure_future(middleware(http_scope(signed(SUCCEEDED)), connection.receive, connection.send))
+        while not started.is_set():
+            await asyncio.sleep(0.01)
+        threading.Timer(0.1, lambda: (claims.append(store.claim(key)), release.set())).start()
+        return task
+
+    asyncio.run(ends_early())
+    assert [type(claim) for claim in claims] == [InProgress]
+    assert store.claim(key) == AlreadyComplete()
+    assert connection.answer.status == 200
+
+
+class NoTextError(Exception):
+    def __str__(self):
+        return self.args[0]
+
+
+class NoMembersError(Exception):
+    exceptions = None
+
+
+def with_bad_notes():
+    error = ValueError("a text")
+    error.__notes__ = 5
+    return error
+
+
+def with_odd_notes():
+    error = ValueError("a text")
+    error.__notes__ = [{"a": "note"}]
+    return error
+
+
+def chained():
+    last = None
+    for number in range(1200):
+        error = ValueError(number)
+        error.__cause__ = last
+        last = error
+    return last
+
+
+@on_both_protocols
+@pytest.mark.parametrize(
+    "make_error",
+    [lambda: NoTextError({"code": 503}), NoMembersError, with_bad_notes, with_odd_notes, chained],
+    ids=["no text", "no members", "no notes", "odd notes", "a long chain"],
+)
+@pytest.mark.parametrize("fields", [signed(SUCCEEDED), []], ids=["accepted", "refused"])
+def test_what_on_verdict_raises_changes_nothing_however_odd_it_is(receiver_class, make_error, fields, caplog):
+    def on_verdict(verdict):
+        raise make_error()
+
+    receiver = receiver_class(on_verdict=on_verdict)
+    assert receiver.ask(fields, SUCCEEDED).status == (200 if fields else 401)
+    assert "on_verdict raised; the response stays as decided" in caplog.text
 
 
 class TestAsyncOnVerdict:
@@ -389,8 +486,12 @@ class TestOneVerdict:
         asyncio.run(cancelled())
         assert [verdict.outcome for verdict in verdicts] == ["incomplete_body"]
 
-    def test_a_request_that_is_thrown_away_has_none_and_awaits_nothing(self):
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_a_request_that_is_thrown_away_has_one_and_awaits_nothing(self, is_async, caplog):
         verdicts = []
+
+        async def awaited(verdict):
+            verdicts.append("a coroutine that is being closed can't await")
 
         class Never:
             def __await__(self):
@@ -399,11 +500,13 @@ class TestOneVerdict:
         async def receive():
             await Never()
 
-        middleware = MeetGeekASGIMiddleware(asgi_app, SECRET, on_verdict=verdicts.append)
+        on_verdict = awaited if is_async else verdicts.append
+        middleware = MeetGeekASGIMiddleware(asgi_app, SECRET, on_verdict=on_verdict)
         coroutine = middleware(http_scope(signed(SUCCEEDED)), receive, None)
         coroutine.send(None)
         coroutine.close()
-        assert verdicts == []
+        assert [verdict.outcome for verdict in verdicts] == ([] if is_async else ["incomplete_body"])
+        assert [record.meetgeek_outcome for record in caplog.records] == ["incomplete_body"]
 
     @on_both_protocols
     def test_a_callable_for_the_secret_that_raises_has_one(self, receiver_class):
@@ -445,7 +548,7 @@ class TestOneVerdict:
             receiver.ask(signed(SUCCEEDED), SUCCEEDED)
         assert [verdict.outcome for verdict in verdicts] == ["in_progress"]
 
-    def test_an_async_callable_that_is_thrown_away_has_none(self):
+    def test_an_async_callable_that_is_thrown_away_has_one(self):
         verdicts = []
 
         class Never:
@@ -459,7 +562,7 @@ class TestOneVerdict:
         coroutine = middleware(http_scope(signed(SUCCEEDED)), None, None)
         coroutine.send(None)
         coroutine.close()
-        assert verdicts == []
+        assert [verdict.outcome for verdict in verdicts] == ["unknown_sender"]
 
 
 @on_both_protocols

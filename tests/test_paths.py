@@ -514,6 +514,7 @@ def test_strangers_cannot_fill_the_memory_with_paths():
 
 @given(path=st.text("/%25aAoO41;.@\\\u0130 \n", max_size=12))
 @example(path="/a%2541")  # "%25" is the percent sign
+@example(path="%%A1111")  # what isn't UTF-8 comes between a "%" and its digits
 def test_a_path_that_may_be_given_is_guarded_as_it_is_given(path):
     try:
         guarded = GuardedPaths(path)

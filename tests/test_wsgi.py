@@ -583,3 +583,17 @@ def test_the_validators_find_no_fault(wrap, status, fields, body, changes, metho
 
     answer = start_response.answer(wrap(acknowledge=acknowledge)(environ, strict_start_response))
     assert answer.status == status
+
+
+@pytest.mark.parametrize(("length", "status"), [(0, 400), ("0", 400), (False, 400), ("", 200), (None, 200)])
+def test_a_length_of_nothing_is_a_length(length, status):
+    environ = wsgi_environ(signed(SUCCEEDED), Stream(SUCCEEDED), CONTENT_LENGTH=length)
+    environ["wsgi.input_terminated"] = True
+    start_response = StartResponse()
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"processed"]
+
+    response = MeetGeekWSGIMiddleware(application, SECRET)(environ, start_response)
+    assert start_response.answer(response).status == status

@@ -326,8 +326,7 @@ class AsyncGuard(Guard):
             try:
                 decision = await self._once_per_meeting.claim(delivery, received.method or "")
             except BaseException as error:  # cancelled while another delivery of this meeting is in progress
-                if not isinstance(error, GeneratorExit):  # a coroutine that is being closed can't await
-                    await self._report(received, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id)
+                await self._report(received, Outcome.IN_PROGRESS, None, size, key_id=delivery.key_id, ended_by=error)
                 raise
             if isinstance(decision, Refusal):
                 refusal = decision
@@ -382,8 +381,7 @@ class AsyncGuard(Guard):
                 secret = await secret
             return None if secret is None else prepared_keys(secret)
         except BaseException as error:
-            if not isinstance(error, GeneratorExit):
-                await self._report(request, Outcome.UNKNOWN_SENDER, None)
+            await self._report(request, Outcome.UNKNOWN_SENDER, None, ended_by=error)
             raise
         finally:
             secret = None  # error reporters store the local variables of each frame
@@ -397,6 +395,7 @@ class AsyncGuard(Guard):
         *,
         declared: int | None = None,
         key_id: str | None = None,
+        ended_by: BaseException | None = None,
     ) -> None:
         """Log a decision, and pass it to `on_verdict`."""
         verdict = self._log(request, outcome, status, size, declared, key_id)
@@ -404,7 +403,10 @@ class AsyncGuard(Guard):
             try:
                 result: Any = self._on_verdict(verdict)
                 if hasattr(result, "__await__"):
-                    await result
+                    if isinstance(ended_by, GeneratorExit):  # a coroutine that is being closed can't await
+                        close_awaitable(result)
+                    else:
+                        await result
             except Exception as error:  # whatever it is, the decision doesn't change
                 log_callback_failure("on_verdict", error)
 

@@ -89,7 +89,8 @@ def check_request(request: HttpRequest, limit: float) -> Refusal | UnreadBody:
     """
     meta = request.META
     # Django's test client declares the length as an int.
-    declared = str(meta.get("CONTENT_LENGTH") or "").encode("latin-1", "replace")
+    given = meta.get("CONTENT_LENGTH")
+    declared = b"" if given is None else str(given).encode("latin-1", "replace")
     checked = check_header(signatures_of(request), declared, limit)
     if isinstance(checked, Refusal):
         return checked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from math import ceil
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from mg_middleware._refusals import Refusal
@@ -31,12 +31,18 @@ def checked(claim: object) -> Claim:
     Raises:
         TypeError: it is not a `Claim`.
     """
+    if isinstance(claim, InProgress) and not _is_finite(claim.seconds_left):
+        raise TypeError("InProgress of a store must have a finite number of seconds_left")
     if isinstance(claim, _CLAIMS):
         return claim
     raise TypeError(
         f"claim() of a store must return a Claim, not {type(claim).__name__}; a store whose plain methods return "
         'awaitables has the attribute execution = "asynchronous"'
     )
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
 
 
 def refusal_of(claim: InProgress | AlreadyComplete) -> Refusal:

@@ -141,9 +141,7 @@ class HeldWSGIClaim(HeldClaim):
             start_response: the `start_response` outside.
         """
 
-        def note_status(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
-        ) -> Callable[[bytes], object]:
+        def note_status(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             self.successful = status.startswith("2")  # the last one counts: an error may replace the first
             return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 

@@ -179,3 +179,19 @@ def test_what_this_searches_is_found():
         assert SECRET in shown_in_frames(raised_by(fails))
     finally:
         fails.__globals__["__name__"] = name
+
+
+def test_no_piece_of_the_body_is_left_where_reading_it_fails():
+    pieces = [{"type": "http.request", "body": SUCCEEDED[:40], "more_body": True}]
+
+    async def receive():
+        if pieces:
+            return pieces.pop()
+        raise OSError("the connection is lost")
+
+    guarded = MeetGeekASGIMiddleware(asgi_app, SECRET)
+    with pytest.raises(OSError, match="lost") as raised:
+        asyncio.run(guarded(http_scope(signed(SUCCEEDED)), receive, None))
+    ours = [frame for frame, _ in traceback.walk_tb(raised.tb) if "mg_middleware" in frame.f_code.co_filename]
+    assert ours
+    assert SUCCEEDED[:40].decode() not in repr([frame.f_locals for frame in ours])

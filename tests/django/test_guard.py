@@ -812,7 +812,15 @@ class TestEventsAndVerdicts:
         view = view_of(close, meetgeek_webhook(secret=close, on_verdict=verdicts.append), is_async=True)
         with pytest.raises(GeneratorExit):
             post(view)
-        assert len(verdicts) == 1
+        assert [verdict.outcome for verdict in verdicts] == ["accepted", "unknown_sender"]
+
+        async def awaited(verdict):
+            verdicts.append("a coroutine that is being closed can't await")
+
+        view = view_of(close, meetgeek_webhook(secret=close, on_verdict=awaited), is_async=True)
+        with pytest.raises(GeneratorExit):
+            post(view)
+        assert len(verdicts) == 2
 
     def test_an_async_class_may_respond_at_once(self):
         @method_decorator(meetgeek_webhook, name="dispatch")

@@ -1,6 +1,7 @@
 """What a store changes about deliveries, on ASGI and WSGI alike."""
 
 import logging
+import math
 
 import pytest
 from once_per_meeting import (
@@ -16,6 +17,7 @@ from once_per_meeting import (
 )
 
 from mg_middleware import ConfigurationError, MemoryStore, Outcome, RedisStore, SQLiteStore
+from mg_middleware.idempotency import InProgress
 
 
 class Handler:
@@ -225,6 +227,34 @@ def test_a_store_that_answers_nonsense_has_failed(protocol, caplog):
     guarded = protocol.guard(handler, idempotency_store=Nonsense(MemoryStore(), None))
     assert protocol.deliver(guarded, succeeded()).body == b"done"
     assert "must return a Claim, not bool" in caplog.text
+
+
+@pytest.mark.parametrize("seconds_left", [math.inf, math.nan, None, "5"])
+def test_a_store_that_says_no_number_of_seconds_has_failed(protocol, caplog, seconds_left):
+    class Endless(BrokenStore):
+        def claim(self, key):
+            return InProgress(seconds_left)
+
+    guarded = protocol.guard(Handler(), idempotency_store=Endless(MemoryStore(), None))
+    assert protocol.deliver(guarded, succeeded()).body == b"done"
+    assert "InProgress of a store must have a finite number of seconds_left" in caplog.text
+
+
+@pytest.mark.parametrize("step", ["claim", "complete"])
+def test_an_error_of_a_store_that_has_no_text_is_logged_all_the_same(protocol, caplog, step):
+    class NoTextError(Exception):
+        def __str__(self):
+            return self.args[0]
+
+    class Raises(BrokenStore):
+        def _take(self, name, *arguments):
+            if name == step:
+                raise NoTextError({"code": 503})
+            return super()._take(name, *arguments)
+
+    guarded = protocol.guard(Handler(), idempotency_store=Raises(MemoryStore(), None))
+    assert protocol.deliver(guarded, succeeded()).body == b"done"
+    assert f"failed to {step}: NoTextError: its text can't be read; the event is processed" in caplog.text
 
 
 def test_a_store_that_answers_an_awaitable_unasked_is_told_what_to_say(protocol, caplog):

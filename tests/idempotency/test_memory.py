@@ -1,5 +1,7 @@
 """What only the memory store does: it stays within its bounds."""
 
+import os
+import signal
 import sys
 
 import pytest
@@ -164,3 +166,15 @@ def test_threads_that_claim_one_key_at_once_get_it_once():
 def test_a_bound_out_of_its_range_is_refused(wrong, error, message):
     with pytest.raises(error, match=f"^{message}$"):
         MemoryStore(max_entries=wrong)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_lock_that_a_thread_holds_during_a_fork_is_free_in_the_child():
+    store = MemoryStore()
+    with store._lock:  # noqa: SLF001 - as another thread would hold it
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            os._exit(0 if isinstance(store.claim("key"), Claimed) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert isinstance(store.claim("key"), Claimed)

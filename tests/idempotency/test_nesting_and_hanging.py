@@ -298,6 +298,49 @@ def test_threads_are_started_when_needed_and_end_when_idle(monkeypatch):
     assert pool.submit(lambda: "once more").result(5) == "once more"
 
 
+@pytest.fixture
+def no_more_threads(monkeypatch):
+    """Let no more threads be started, as where a limit of the system is reached; clear it to end that."""
+    shortage = [True]
+
+    class Scarce(threading.Thread):
+        def start(self):
+            if shortage and self.name == "mg-middleware store":
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    monkeypatch.setattr(threads, "Thread", Scarce)
+    return shortage
+
+
+def test_where_no_thread_can_be_started_events_are_processed_and_remembered_again_afterwards(
+    protocol, no_more_threads, caplog
+):
+    memory, runs = MemoryStore(), []
+    guarded = protocol.guard(lambda body: runs.append(body) or 200, idempotency_store=BlockingStore(memory))
+    for number in range(20):
+        assert protocol.deliver(guarded, succeeded(f"m-{number}")).status == 200
+    assert len(runs) == 20
+    assert "failed to claim: RuntimeError: can't start new thread; the event is processed" in caplog.text
+    no_more_threads.clear()
+    begun = time.monotonic()
+    assert protocol.deliver(guarded, succeeded("m-later")).status == 200
+    assert time.monotonic() - begun < 5
+    assert len(memory) == 1
+
+
+def test_the_threads_that_there_are_take_the_steps_of_those_that_cannot_be_started(no_more_threads):
+    no_more_threads.clear()
+    pool = StepThreads()
+    release = threading.Event()
+    first = pool.submit(release.wait, 10)
+    no_more_threads.append(True)
+    second = pool.submit(lambda: "second")
+    release.set()
+    assert first.result(10)
+    assert second.result(10) == "second"
+
+
 def test_at_most_sixteen_steps_run_at_a_time():
     pool = StepThreads()
     running, most, lock = [0], [0], threading.Lock()

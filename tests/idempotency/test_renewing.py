@@ -518,6 +518,13 @@ def test_a_store_that_renews_must_say_its_lease(protocol, lease):
         protocol.guard(lambda body: 200, idempotency_store=store)
 
 
+def test_a_place_that_cannot_be_compared_is_refused(protocol):
+    store = BlockingStore(MemoryStore())
+    store.place = ["a list"]
+    with pytest.raises(ConfigurationError, match=r"^BlockingStore\.place must be hashable, such as a tuple"):
+        protocol.guard(lambda body: 200, idempotency_store=store)
+
+
 def test_a_max_lease_that_is_no_number_is_refused(protocol):
     store = BlockingStore(MemoryStore())
     store.max_lease = "an hour"

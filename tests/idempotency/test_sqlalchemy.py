@@ -22,7 +22,7 @@ from once_per_meeting import (
     wsgi_application,
 )
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from mg_middleware import (
     ConfigurationError,
@@ -422,3 +422,17 @@ except ImportError as error:
     sys.exit(0 if 'pip install "mg-middleware[sqlalchemy]"' in str(error) else 1)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"])
+def test_a_database_in_memory_is_refused_since_each_thread_would_have_its_own(url):
+    with pytest.raises(ConfigurationError, match=r"^SQLAlchemyStore can't use an SQLite database in memory"):
+        SQLAlchemyStore(url)
+
+
+def test_one_connection_to_a_database_in_memory_serves_all_threads():
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    store = SQLAlchemyStore(engine)
+    store.create_table()
+    assert claims_at_once(store).count(Claimed) == 1
+    engine.dispose()

@@ -242,6 +242,26 @@ def test_a_file_that_another_process_holds_too_long_is_an_error(path, monkeypatc
     assert isinstance(store.claim("key"), Claimed)
 
 
+def test_a_file_that_is_held_delays_no_other(path, tmp_path):
+    held, free = SQLiteStore(path), SQLiteStore(tmp_path / "other.sqlite3")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other, ThreadPoolExecutor(1) as thread:
+        other.execute("BEGIN EXCLUSIVE")
+        held.close()
+        waiting = thread.submit(held.claim, "key")
+        time.sleep(0.2)
+        begun = time.monotonic()
+        assert isinstance(free.claim("key"), Claimed)
+        assert time.monotonic() - begun < 1
+        assert not waiting.done()
+        other.execute("COMMIT")
+        assert isinstance(waiting.result(), Claimed)
+
+
+def test_two_stores_of_one_file_wait_for_each_other(path):
+    # A lock wakes the next one at once, where SQLite would let it poll.
+    assert sqlite_file.SQLiteFile(str(path), ())._one_step is sqlite_file.SQLiteFile(str(path), ())._one_step  # noqa: SLF001
+
+
 def test_threads_wait_for_a_file_that_is_held_at_the_same_time_and_not_one_after_the_other(path, monkeypatch):
     monkeypatch.setattr("mg_middleware.idempotency.stores.sqlite_file._BUSY_SECONDS", 0.5)
     store = SQLiteStore(path)

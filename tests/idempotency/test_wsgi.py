@@ -224,3 +224,17 @@ unneeded = {"asyncio", "trio", "anyio", "sqlite3", "redis", "asgiref"} & (set(sy
 sys.exit(str(unneeded) if unneeded else 0)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"acknowledge": True}, {"idempotency_store": MemoryStore()}],
+    ids=["nothing", "acknowledge", "store"],
+)
+def test_an_application_may_name_the_error_that_it_responds_to(options):
+    def application(environ, start_response):
+        start_response(*OK, exc_info=None)
+        return [b"done"]
+
+    guarded = MeetGeekWSGIMiddleware(application, SECRET, **options)
+    assert wsgi_answer(guarded, succeeded("m-named")).status == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mg_middleware._reporting import logger
+from mg_middleware._reporting import escape, logger, text_of
 from mg_middleware.errors import ConfigurationError
 from mg_middleware.idempotency.decision import checked
 from mg_middleware.idempotency.store import Claimed
@@ -71,13 +71,18 @@ def facts_of(store: object) -> StoreFacts:
     max_lease = getattr(store, "max_lease", _MAX_LEASE)
     if not _is_duration(max_lease):
         raise ConfigurationError(f"{name}.max_lease must be a number of seconds")
+    place = getattr(store, "place", id(store))
+    try:
+        hash(place)
+    except TypeError:
+        raise ConfigurationError(f"{name}.place must be hashable, such as a tuple of strings") from None
     # A class derived from MemoryStore inherits its `execution`, so coroutine functions take precedence.
     return StoreFacts(
         execution="asynchronous" if any(map(inspect.iscoroutinefunction, [*steps, renew])) else says,
         bounded=getattr(store, "bounded", False) is True,
         lease=None if renew is None else lease,
         max_lease=max_lease,
-        place=getattr(store, "place", id(store)),
+        place=place,
     )
 
 
@@ -189,8 +194,7 @@ def log_failure(store: str, step: str, error: BaseException) -> None:
         step: the step that failed.
         error: what the store raised.
     """
-    text = str(error)[:_LONGEST_SHOWN].encode("unicode_escape").decode("ascii")
-    _log(store, step, f"{type(error).__name__}: {text}")
+    _log(store, step, f"{type(error).__name__}: {escape(text_of(error), _LONGEST_SHOWN)}")
 
 
 def log_given_up(store: str, step: str) -> None:

@@ -51,16 +51,23 @@ class StepThreads:
 
         Returns:
             A future of its result. If it is cancelled before a thread is free, the function never runs.
+
+        Raises:
+            RuntimeError: there is no thread, and none can be started.
         """
         future: Future[_Result] = Future()
         context = copy_context()
         with self._lock:
+            if self._threads < min(self._unfinished + 1, _MOST_THREADS):
+                try:
+                    Thread(target=self._work, name="mg-middleware store", daemon=True).start()
+                except RuntimeError:  # no more threads
+                    if self._threads == 0:
+                        raise
+                else:
+                    self._threads += 1
             self._steps.put((future, lambda: context.run(function, *arguments)))
             self._unfinished += 1
-            if self._threads >= min(self._unfinished, _MOST_THREADS):
-                return future
-            self._threads += 1
-        Thread(target=self._work, name="mg-middleware store", daemon=True).start()
         return future
 
     def forget(self) -> None:
@@ -122,11 +129,11 @@ class ThreadedCalls:
 
     def begin_claim(self, key: str) -> Future[Claim | None]:
         """Begin to claim a delivery; see `StoreCalls.claim`."""
-        return self._threads.submit(self._calls.claim, key)
+        return self._begin("claim", self._calls.claim, key)
 
     def begin_end(self, step: Ending, key: str, token: str) -> Future[None]:
         """Begin to end a claim; see `StoreCalls.end`."""
-        return self._threads.submit(self._calls.end, step, key, token)
+        return self._begin(step, self._calls.end, step, key, token)
 
     def abandon_claim(self, key: str, future: Future[Claim | None]) -> None:
         """Abandon a claim whose request is gone: if it still succeeds, it is released."""
@@ -151,7 +158,16 @@ class ThreadedCalls:
 
     def begin_renew(self, key: str, token: str) -> Future[bool | None]:
         """Begin to renew a claim; see `StoreCalls.renew`."""
-        return self._threads.submit(self._calls.renew, key, token)
+        return self._begin("renew", self._calls.renew, key, token)
+
+    def _begin(self, step: str, function: Callable[..., _Result | None], *arguments: Any) -> Future[Any]:
+        try:
+            return self._threads.submit(function, *arguments)
+        except RuntimeError as error:  # whatever it is, no event is lost
+            calling.log_failure(self.name, step, error)
+            failed: Future[Any] = Future()
+            failed.set_result(None)
+            return failed
 
     def _give_back(self, key: str, future: Future[Claim | None]) -> None:
         if future.cancelled() or future.exception() is not None:

@@ -7,12 +7,17 @@ from itertools import count
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
+from mg_middleware.idempotency.forking import call_in_forked_child
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress, StoreError
 from mg_middleware.idempotency.stores.options import DAY, LEASE, MAX_LEASE, entries, seconds, seconds_or_forever
 
 if TYPE_CHECKING:
     from mg_middleware.idempotency.store import Claim, Execution
+
+
+_stores: WeakSet[MemoryStore] = WeakSet()
 
 
 class MemoryStore:
@@ -54,6 +59,7 @@ class MemoryStore:
         # end. An OrderedDict gives up its first entry in constant time, while a dict scans the holes that earlier
         # removals left.
         self._entries: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
+        _stores.add(self)
 
     def claim(self, key: str) -> Claim:
         """Take the key; see `IdempotencyStore.claim`.
@@ -135,6 +141,10 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing. The method exists because the other stores have it."""
 
+    def forget_lock(self) -> None:
+        """Take a new lock, in a forked process: a thread of the parent may have held the old one."""
+        self._lock = Lock()
+
     def __len__(self) -> int:
         """How many keys are held, claimed and complete ones together."""
         return len(self._entries)
@@ -146,3 +156,11 @@ class MemoryStore:
                 del self._entries[key]
                 return
         raise StoreError(f"all {self._max_entries} entries of the MemoryStore are live claims")
+
+
+def _forget_all_locks() -> None:
+    for store in _stores:
+        store.forget_lock()
+
+
+call_in_forked_child(_forget_all_locks)

@@ -93,6 +93,11 @@ class SQLAlchemyStore:
             raise TypeError(
                 f"SQLAlchemyStore takes a URL, an Engine or an AsyncEngine of SQLAlchemy 2, not {type(made).__name__}"
             )
+        if self._is_ours and _is_in_memory(made):  # an engine of the user's may connect to something else
+            raise ConfigurationError(
+                "SQLAlchemyStore can't use an SQLite database in memory, of which each thread would have its own: "
+                "name a file, or use MemoryStore"
+            )
         time_to_live = seconds_or_forever("ttl", ttl)
         self.lease: float = seconds("lease", lease)
         self.max_lease: float = seconds("max_lease", max_lease)
@@ -403,6 +408,14 @@ def _insert_ignoring(dialect: str, table: sqlalchemy.Table) -> Any:
     if dialect == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return sql.insert(table).prefix_with("IGNORE")
+
+
+def _is_in_memory(engine: Any) -> bool:
+    """Say whether each connection of an engine has a database of its own."""
+    from sqlalchemy.pool import StaticPool  # see SQLAlchemyStore
+
+    in_memory = ":memory:" in (engine.url.database or ":memory:") or engine.url.query.get("mode") == "memory"
+    return engine.dialect.name == "sqlite" and in_memory and not isinstance(engine.pool, StaticPool)
 
 
 def _engine_of(url: str | sqlalchemy.URL) -> sqlalchemy.Engine | sqlalchemy.ext.asyncio.AsyncEngine:

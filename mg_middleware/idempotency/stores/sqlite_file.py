@@ -28,10 +28,11 @@ _BUSY_SECONDS = 5.0
 # processed again. No event is lost, so it buys nothing to wait for the disk, which takes many times as long as a step.
 SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
 
-# One step at a time in a process: SQLite writes one at a time anyway, and a lock wakes the next thread at once where
-# SQLite would let it poll.
-_one_step = Lock()
+# One step at a time for each file in a process: SQLite writes one at a time anyway, and a lock wakes the next thread at
+# once where SQLite would let it poll.
+_one_step_of: weakref.WeakValueDictionary[str, Lock] = weakref.WeakValueDictionary()
 _files: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
+_registering = Lock()
 
 
 class SQLiteFile:
@@ -53,11 +54,13 @@ class SQLiteFile:
         # No connection, or one.
         self._opened: list[sqlite3.Connection] = []
         self._identity: tuple[int, int] | None = None
-        with _one_step:
+        with _registering:
+            self._one_step = _one_step_of.setdefault(path, Lock())
+            _files.add(self)
+        with self._one_step:
             self._make()
         # Python 3.13 warns of a connection that is dropped without being closed.
         weakref.finalize(self, _close, self._opened)
-        _files.add(self)
 
     def run(self, step: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """Run one step, while no other thread of this process runs one.
@@ -74,7 +77,7 @@ class SQLiteFile:
             StoreError: the file was replaced since it was opened, or its steps take too long.
         """
         # Without this bound, the delays would add up where another process writes for minutes.
-        if not _one_step.acquire(timeout=_BUSY_SECONDS):
+        if not self._one_step.acquire(timeout=_BUSY_SECONDS):
             raise StoreError(f"the steps before this one took more than {_BUSY_SECONDS:g} seconds")
         try:
             return step(self._connection())
@@ -83,11 +86,11 @@ class SQLiteFile:
             self.forget_connection()
             raise
         finally:
-            _one_step.release()
+            self._one_step.release()
 
     def close(self) -> None:
         """Close the connection. The next step opens it again."""
-        with _one_step:
+        with self._one_step:
             self.forget_connection()
 
     def forget_connection(self) -> None:
@@ -122,7 +125,7 @@ class SQLiteFile:
 
     def _open(self) -> None:
         self._make()
-        # Python would keep a connection to its thread; here _one_step keeps the threads apart.
+        # Python would keep a connection to its thread; here the lock keeps the threads apart.
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         self._opened.append(connection)
         give_up = monotonic() + _BUSY_SECONDS
@@ -148,12 +151,22 @@ def _close(opened: list[sqlite3.Connection]) -> None:
 def _close_before_fork() -> None:
     # A connection must not be carried into a forked process, not even to be closed there: the locks stay with the
     # parent while SQLite believes that the child has them (https://www.sqlite.org/howtocorrupt.html, section 2.6).
-    _one_step.acquire()
+    _registering.acquire()
+    _held.extend(_one_step_of.values())
+    for lock in _held:
+        lock.acquire()
     for file in _files:
         file.forget_connection()
 
 
+def _go_on() -> None:
+    while _held:
+        _held.pop().release()
+    _registering.release()
+
+
+_held: list[Lock] = []  # while this process forks
 # Windows has no fork, and no such function.
 getattr(os, "register_at_fork", dict[str, object])(
-    before=_close_before_fork, after_in_parent=_one_step.release, after_in_child=_one_step.release
+    before=_close_before_fork, after_in_parent=_go_on, after_in_child=_go_on
 )
