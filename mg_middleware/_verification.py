@@ -136,13 +136,16 @@ class Verification:
         return tuple(key for key, _ in self._macs)
 
 
-def verify_whole(keys: tuple[Key, ...], signature: bytes, body: bytes) -> Delivery | Refusal:
+def verify_whole(keys: tuple[Key, ...], signature: bytes, body: bytes) -> Delivery | None:
     """Verify a body that is in hand: what `Verification` does with one that arrives.
 
     Args:
         keys: the keys of which any may match.
         signature: the received signature, as `check_header` gives it.
         body: the whole body.
+
+    Returns:
+        The delivery, or `None` if no key matches.
     """
     matching = None
     for key in keys:  # all of them, whichever matches
@@ -151,5 +154,5 @@ def verify_whole(keys: tuple[Key, ...], signature: bytes, body: bytes) -> Delive
         if is_authentic(mac, signature) and matching is None:
             matching = key
     if matching is None:
-        return SIGNATURE_MISMATCH
+        return None
     return Delivery([body], signature, matching.key_id, matching.fingerprint)

@@ -10,6 +10,7 @@ from mg_middleware._keys import KeyHolder, keys_from
 from mg_middleware._refusals import Refusal
 from mg_middleware._verification import check_header, verify_whole
 from mg_middleware.errors import VerificationError
+from mg_middleware.verdict import Outcome
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -97,8 +98,8 @@ class Webhook(KeyHolder):
         if isinstance(checked, Refusal):
             raise VerificationError(checked.outcome)
         delivery = verify_whole(self._keys, checked[0], body)
-        if isinstance(delivery, Refusal):
-            raise VerificationError(delivery.outcome)
+        if delivery is None:
+            raise VerificationError(Outcome.SIGNATURE_MISMATCH)
         return delivery
 
     def __repr__(self) -> str:
@@ -159,9 +160,11 @@ def _checked(body: Any) -> Any:
 
 def _signatures_in(headers: Any) -> list[bytes]:
     """Collect the signatures in any form of header fields."""
+    if type(headers) is str:  # the signature itself, as it usually comes
+        return [headers.encode("ascii", "replace")]
     if headers is None:
         return []
-    if type(headers) is str or issubclass(type(headers), _TEXT):  # asked first, since it is quicker to say
+    if issubclass(type(headers), _TEXT):
         return [_as_bytes(headers)]
     items = getattr(headers, "items", None)
     if items is None and not hasattr(headers, "__iter__"):
