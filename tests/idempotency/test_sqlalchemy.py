@@ -22,7 +22,7 @@ from once_per_meeting import (
     wsgi_application,
 )
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool
 
 from mg_middleware import (
     ConfigurationError,
@@ -430,9 +430,12 @@ def test_a_database_in_memory_is_refused_since_each_thread_would_have_its_own(ur
         SQLAlchemyStore(url)
 
 
-def test_one_connection_to_a_database_in_memory_serves_all_threads():
-    engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    store = SQLAlchemyStore(engine)
-    store.create_table()
-    assert claims_at_once(store).count(Claimed) == 1
-    engine.dispose()
+def test_an_asynchronous_engine_has_one_connection_to_a_database_in_memory():
+    async def claim_twice():
+        store = SQLAlchemyStore("sqlite+aiosqlite://")
+        await store.create_table()
+        claims = [await store.claim("key"), await store.claim("key")]
+        await store.close()
+        return claims
+
+    assert [type(claim) for claim in asyncio.run(claim_twice())] == [Claimed, InProgress]
