@@ -95,7 +95,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into `site`, and look for every public name in it."""
+    """Build the documentation into `site`, and try its search."""
     install(session, "docs", extras="")
     session.run("sphinx-build", "-q", "-W", "-n", "-b", "html", "docs", "site", *session.posargs)
     session.run("python", "tools/check_site.py", "site")

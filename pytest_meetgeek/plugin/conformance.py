@@ -299,7 +299,11 @@ def _memory_of(item: pytest.Function) -> Memory:
         chosen = {
             str(other.callspec.params["meetgeek_check"])
             for other in item.session.items
-            if isinstance(other, pytest.Function) and other.nodeid.partition("[")[0] == suite
+            if isinstance(other, pytest.Function)
+            and other.nodeid.partition("[")[0] == suite
+            # Others are in a folder with a bracket in its name.
+            and hasattr(other, "callspec")
+            and "meetgeek_check" in other.callspec.params
         }
         memories[suite] = Memory(reported=frozenset(chosen | settings.deviations(item.config).keys()))
     return memories[suite]

@@ -235,6 +235,21 @@ def test_a_hole_is_not_green_if_its_own_check_is_not_chosen(pytester, run):
     assert run("--meetgeek-app=plugin_shop:careless", "-ksig").ret == 0
 
 
+def test_a_folder_may_have_a_bracket_in_its_name(pytester, run):
+    pytester.mkdir("old[1]").joinpath("test_own.py").write_text(
+        "import pytest\n"
+        "import plugin_shop\n"
+        "@pytest.fixture\n"
+        "def meetgeek_app():\n"
+        "    return plugin_shop.app\n"
+        "def test_plain():\n"
+        "    pass\n"
+        "def test_receiver(meetgeek_check):\n"
+        "    meetgeek_check()\n"
+    )
+    run("-ktest_plain or ack.status").assert_outcomes(passed=2, deselected=TOTAL - 1)
+
+
 def test_a_known_deviation_from_a_should_shows_its_reason(pytester, run):
     pytester.makeini("[pytest]\nmeetgeek_deviations = rep.idempotent: twice does no harm")
     result = run("--meetgeek-app=plugin_shop:forgetful", HANDLER, "-rx", "-krep")
