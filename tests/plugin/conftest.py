@@ -29,3 +29,17 @@ def no_test_database_of_other_tests(monkeypatch):
     mail = sys.modules.get("django.core.mail")
     if mail is not None:
         monkeypatch.delattr(mail, "outbox", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_other_plugins(monkeypatch):
+    """Give what pytester starts this plugin alone: to load those that these tests use takes longer than most runs."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_meetgeek.plugin")
+
+
+@pytest.fixture
+def installed_plugins(no_other_plugins, monkeypatch):
+    """Give what pytester starts all plugins that are installed, as pytest finds them."""
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.delenv("PYTEST_PLUGINS")

@@ -18,8 +18,7 @@ CONFTEST = """
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_a_right_receiver_passes_strictly(name, pytester, monkeypatch):
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+def test_a_right_receiver_passes_strictly(name, pytester):
     pytester.makeconftest(CONFTEST.format(name=name))
     pytester.makepyfile("def test_receiver(meetgeek_check): meetgeek_check()")
     # In a process of its own: Django is configured once in each.
@@ -29,7 +28,6 @@ def test_a_right_receiver_passes_strictly(name, pytester, monkeypatch):
         "--meetgeek-handler=plugin_frameworks:process",
         "-pno:cacheprovider",
         "-Werror",
-        "-ppytest_meetgeek.plugin",
     )
     wsgi = name in {"plain_wsgi", "flask", "django_wsgi", "falcon_wsgi"}
     passed = 74 if wsgi else 75

@@ -112,13 +112,12 @@ def project(pytester, monkeypatch):
             indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
             package.joinpath(f"{name}.py").write_text("\n".join(line[indent:] for line in lines) + "\n")
         monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "shop.settings")
-        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         monkeypatch.syspath_prepend(pytester.path)
         pytester.makeini("[pytest]")
         if migrated:
             pytester.run(sys.executable, "-m", "django", "migrate", "--verbosity=0")
 
-        def run(app, *arguments, plugins=("pytest_meetgeek.plugin", "pytest_django.plugin")):
+        def run(app, *arguments, plugins=("pytest_django.plugin",)):
             return pytester.runpytest_subprocess(
                 "-pno:cacheprovider",
                 *(f"-p{plugin}" for plugin in plugins),
@@ -131,9 +130,6 @@ def project(pytester, monkeypatch):
         return run
 
     return project
-
-
-ALONE = ("pytest_meetgeek.plugin",)
 
 
 def meetings(pytester):
@@ -151,7 +147,7 @@ def test_a_project_under_pytest_django_passes_on_the_test_database(kind, skipped
 
 
 def test_a_project_without_pytest_django_is_warned_of_its_own_database(project, pytester):
-    result = project(migrated=True)("shop.wsgi:application", "-k", "ack", plugins=ALONE)
+    result = project(migrated=True)("shop.wsgi:application", "-k", "ack", plugins=())
     result.assert_outcomes(passed=10, deselected=TOTAL - 10)
     result.stdout.fnmatch_lines(["MeetGeek: what the app writes goes to Django's own database (*db.sqlite3): *"])
     assert meetings(pytester) > 0
@@ -190,11 +186,11 @@ def test_an_app_that_cannot_be_loaded_is_still_listed(project):
 @pytest.mark.parametrize(
     ("debug", "hosts", "plugins"),
     [
-        (True, "[]", ALONE),
-        (True, "[]", (*ALONE, "pytest_django.plugin")),
-        (False, "[]", (*ALONE, "pytest_django.plugin")),
-        (False, "['.shop.example', 'other.example']", ALONE),
-        (False, "['*']", ALONE),
+        (True, "[]", ()),
+        (True, "[]", ("pytest_django.plugin",)),
+        (False, "[]", ("pytest_django.plugin",)),
+        (False, "['.shop.example', 'other.example']", ()),
+        (False, "['*']", ()),
     ],
     ids=["fresh", "fresh under pytest-django", "strict under pytest-django", "of a domain", "any"],
 )
@@ -205,7 +201,7 @@ def test_a_host_that_the_project_serves_is_found(debug, hosts, plugins, project)
 
 def test_a_project_that_serves_nobody_is_told_of_the_host(project):
     run = project(debug=False, migrated=True)
-    result = run("shop.wsgi:application", "-k", "ack.status", plugins=ALONE)
+    result = run("shop.wsgi:application", "-k", "ack.status", plugins=())
     result.stdout.fnmatch_lines(["  note:     does the app accept this Host? (--meetgeek-host; Django: ALLOWED_HOSTS)"])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_meetgeek import CHECKS
 
-pytestmark = [pytest.mark.installs, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.installs, pytest.mark.timeout(600), pytest.mark.usefixtures("installed_plugins")]
 
 ROOT = Path(__file__).parents[3]
 APP = "--meetgeek-app=plugin_shop:app"

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import parse
 
 import pytest
 
-pytestmark = [pytest.mark.installs, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.installs, pytest.mark.timeout(600), pytest.mark.usefixtures("installed_plugins")]
 
 ROOT = Path(__file__).parents[3]
 SECRET = "very-secret-indeed"

@@ -411,7 +411,7 @@ def test_the_public_default_may_be_read(pytester, run):
     run().stdout.fnmatch_lines(["E * '<meetgeek-test-secret>' == ''"])
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n2",)])
+@pytest.mark.parametrize("arguments", [(), ("-pxdist.plugin", "-n2")])
 def test_it_runs_beside_the_user_s_own_tests(arguments, pytester, run):
     pytester.makepyfile("def test_mine(): pass")
     run = functools.partial(run, subprocess=bool(arguments))
@@ -465,6 +465,7 @@ def test_only_what_failed_last(pytester):
     run(*arguments, "--lf").assert_outcomes(failed=2, deselected=TOTAL - 1)
 
 
+@pytest.mark.usefixtures("installed_plugins")
 def test_two_workers_report_to_one_table(pytester, run):
     result = run(
         "--meetgeek-app=plugin_shop:key_error",
@@ -570,6 +571,7 @@ def test_where_nothing_is_accepted_the_usual_cause_is_named(app, note, run):
     result.stdout.fnmatch_lines(["  required: HTTP 200", "  received: HTTP 40?, no body", f"  note:     {note}"])
 
 
+@pytest.mark.usefixtures("installed_plugins")
 def test_an_async_test_cannot_run_a_check(pytester):
     pytester.makeini("[pytest]\nmeetgeek_app = plugin_shop:app\nasyncio_default_fixture_loop_scope = function")
     pytester.makepyfile("async def test_receiver(meetgeek_check): meetgeek_check()")
@@ -652,6 +654,7 @@ def test_the_help_texts(option, run):
     run(option).stdout.fnmatch_lines(lines[option])
 
 
+@pytest.mark.usefixtures("installed_plugins")
 def test_without_the_plugin_there_is_no_option(run):
     result = run("-p", "no:meetgeek", APP)
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -120,7 +120,7 @@ def test_a_wrong_marker_stops_the_run(arguments, message, pytester, run):
 
 def test_a_wrong_marker_stops_two_workers(pytester, run):
     pytester.makepyfile(MARKED.format(arguments="'misisng'"))
-    result = pytester.runpytest_subprocess("-pno:cacheprovider", "-pno:asyncio", "-n2")
+    result = pytester.runpytest_subprocess("-pno:cacheprovider", "-pxdist.plugin", "-n2")
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*meetgeek_forge: unknown forgery 'misisng': did you mean 'missing'*"])
 
@@ -243,6 +243,7 @@ def test_sync(meetgeek, meetgeek_receiver, meetgeek_request):
         ("@pytest.mark.anyio", [], 3),
     ],
 )
+@pytest.mark.usefixtures("installed_plugins")
 def test_an_async_test_has_one_lifespan_on_its_own_loop(mark, arguments, passed, pytester):
     pytester.makepyfile(ASYNC_TEST.replace("MARK", mark))
     known = [] if "-pno:asyncio" in arguments else ["-oasyncio_default_fixture_loop_scope=function"]
@@ -289,7 +290,7 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize("more", [[], ["-n2"], ["--pyargs", "pytest_meetgeek.suite"]])
+@pytest.mark.parametrize("more", [[], ["-pxdist.plugin", "-n2"], ["--pyargs", "pytest_meetgeek.suite"]])
 def test_what_the_command_line_names_is_tested_and_nothing_else_set_up(more, pytester, monkeypatch):
     monkeypatch.setenv("SHOP_SECRET", "meetgeek-test-secret")
     pytester.makeconftest(OTHERS)

@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("mg_middleware", "pytest_meetgeek")
 
+pytestmark = pytest.mark.usefixtures("installed_plugins")
+
 # Other plugins cost more than this one: left out, they do not hide it.
 WITHOUT_OTHERS = " ".join(
     f"-p no:{name}"
