@@ -1,4 +1,4 @@
-"""Many deliveries at once: one meeting runs once, a thousand meetings run a thousand times."""
+"""Many deliveries at once: one meeting runs once, many meetings run once each."""
 
 import asyncio
 import random
@@ -24,15 +24,15 @@ def test_eight_processes_get_one_meeting_eight_times_each_and_run_it_once(worker
     assert statuses.total() == 64
 
 
-def test_eight_processes_get_a_thousand_meetings_each_and_run_each_once(workers, shared):
-    meetings = [f"m-{number}" for number in range(1000)]
+def test_eight_processes_get_the_same_meetings_and_run_each_once(workers, shared):
+    meetings = [f"m-{number}" for number in range(250)]
     for process in range(8):
-        shuffled = random.Random(process).sample(meetings, 1000)  # noqa: S311 - no secret
+        shuffled = random.Random(process).sample(meetings, len(meetings))  # noqa: S311 - no secret
         workers.start(*shared, ["ASGI", "WSGI"][process % 2], shuffled, at_once=4)
     workers.go()
     statuses = Counter(workers.statuses())
     assert workers.runs() == Counter(meetings)
-    assert statuses[200] + statuses[409] == 8000
+    assert statuses[200] + statuses[409] == 8 * len(meetings)
 
 
 @pytest.mark.parametrize("meetings", [["m-1"] * 64, [f"m-{number}" for number in range(1000)]], ids=["one", "1000"])
