@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    Event = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
 
 # The fields that describe bytes which are no longer sent (RFC 9110, sections 8.4, 8.6, 8.8.3, 14.4, 6.6.2; RFC 9112,
 # section 6.1; RFC 9530; RFC 3230; RFC 1864).
@@ -32,7 +32,7 @@ CONTENT_FIELDS = frozenset(
     }
 )
 _CONTENT_FIELD_NAMES = frozenset(name.encode() for name in CONTENT_FIELDS)
-_CONTENT_EVENTS = frozenset(
+_CONTENT_MESSAGES = frozenset(
     {
         "http.response.body",
         "http.response.pathsend",
@@ -42,7 +42,7 @@ _CONTENT_EVENTS = frozenset(
 )
 
 
-def acknowledging_send(send: Callable[[Event], Awaitable[None]]) -> Callable[[Event], Awaitable[None]]:
+def acknowledging_send(send: Callable[[Message], Awaitable[None]]) -> Callable[[Message], Awaitable[None]]:
     """Wrap an ASGI `send` so that a 2xx response becomes an acknowledgement.
 
     Args:
@@ -51,19 +51,19 @@ def acknowledging_send(send: Callable[[Event], Awaitable[None]]) -> Callable[[Ev
     Returns:
         A `send` for the application.
     """
-    held: Event | None = None
+    held: Message | None = None
     acknowledged = False
 
-    async def acknowledging(event: Event) -> None:
+    async def acknowledging(message: Message) -> None:
         nonlocal held, acknowledged
         if held is None:
-            if event["type"] == "http.response.start" and 200 <= event["status"] < 300:  # RFC 9110, 15.3
-                held = event
+            if message["type"] == "http.response.start" and 200 <= message["status"] < 300:  # RFC 9110, 15.3
+                held = message
             else:
-                await send(event)
-        elif event["type"] not in _CONTENT_EVENTS:
-            await send(event)  # such as an early hint, which isn't part of the response
-        elif not acknowledged and not event.get("more_body", False):
+                await send(message)
+        elif message["type"] not in _CONTENT_MESSAGES:
+            await send(message)  # such as an early hint, which isn't part of the response
+        elif not acknowledged and not message.get("more_body", False):
             acknowledged = True
             headers = [
                 (name, value) for name, value in held.get("headers", ()) if name.lower() not in _CONTENT_FIELD_NAMES
@@ -75,7 +75,7 @@ def acknowledging_send(send: Callable[[Event], Awaitable[None]]) -> Callable[[Ev
     return acknowledging
 
 
-def acknowledging_answer(
+def acknowledging_response(
     app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
     """Run a WSGI application so that a 2xx response becomes an acknowledgement.

@@ -7,7 +7,7 @@ from io import BytesIO
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
-from mg_middleware._acknowledgement import acknowledging_answer
+from mg_middleware._acknowledgement import acknowledging_response
 from mg_middleware._arguments import forgets_arguments
 from mg_middleware._handler import close_awaitable, wsgi_receiver
 from mg_middleware._keys import keys_from
@@ -223,7 +223,7 @@ class MeetGeekWSGIMiddleware:
         if self._on_verdict is not None or logger().isEnabledFor(DEBUG):  # usually disabled
             self._report(environ, ACCEPTED, None, size, key_id=delivery.key_id)
         if self._acknowledge:
-            return acknowledging_answer(self._protected, environ, start_response)
+            return acknowledging_response(self._protected, environ, start_response)
         response: Iterable[bytes] = self._protected(environ, start_response)
         return response
 

@@ -270,8 +270,8 @@ class Laboratory:
         delivery = {DELIVERY_KEY: _delivery_in(request)}
         if self._interface == "wsgi":
             return partial(_send_all_wsgi, app, request.wsgi_environ(path) | delivery, request.body, count)
-        scope, events = request.asgi_scope(path) | delivery, request.asgi_messages()
-        return lambda: self._receiver.run(lambda: _send_all_asgi(app, {**scope, "state": self._state}, events, count))
+        scope, messages = request.asgi_scope(path) | delivery, request.asgi_messages()
+        return lambda: self._receiver.run(lambda: _send_all_asgi(app, {**scope, "state": self._state}, messages, count))
 
     def compare(
         self, kind: str, bare: object, guarded: object, request: WebhookRequest, path: str, seconds: float
@@ -302,9 +302,9 @@ def _time(run: Callable[[], object]) -> float:
     return perf_counter() - began
 
 
-async def _send_all_asgi(app: Any, scope: dict[str, Any], events: list[dict[str, Any]], count: int) -> None:
+async def _send_all_asgi(app: Any, scope: dict[str, Any], messages: list[dict[str, Any]], count: int) -> None:
     for _ in range(count):
-        connection = _Connection(events)
+        connection = _Connection(messages)
         await app(scope.copy(), connection.receive, connection.send)
 
 
@@ -320,24 +320,24 @@ def _send_all_wsgi(app: Any, environ: dict[str, Any], body: bytes, count: int) -
 class _Connection:
     """The server's side of one ASGI request."""
 
-    __slots__ = ("_client_left", "_ended", "_events")
+    __slots__ = ("_client_left", "_ended", "_messages")
 
-    def __init__(self, events: list[dict[str, Any]]) -> None:
-        self._events = events[::-1]
+    def __init__(self, messages: list[dict[str, Any]]) -> None:
+        self._messages = messages[::-1]
         self._ended = False
         self._client_left: asyncio.Event | None = None
 
     async def receive(self) -> dict[str, Any]:
-        if self._events:
-            return self._events.pop()
+        if self._messages:
+            return self._messages.pop()
         if not self._ended:
             # The client stays until it has its response.
             self._client_left = self._client_left or asyncio.Event()
             await self._client_left.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, event: dict[str, Any]) -> None:
-        if event["type"] == "http.response.body" and not event.get("more_body", False):
+    async def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._ended = True
             if self._client_left is not None:
                 self._client_left.set()
