@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+# The tests that run here need the plugins that the project's settings name.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("installed_plugins")]
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parents[1] / "pytest_meetgeek"
