@@ -38,7 +38,8 @@ def check_store(make_store: Callable[[], IdempotencyStore | Any]) -> None:
             it makes a new one each time, they must share what they remember, also between processes.
 
     Raises:
-        AssertionError: a promise is broken; the message names it.
+        AssertionError: a promise is broken; the message names it, and says if the steps may have been too slow for the
+            `lease` instead.
         ConfigurationError: an attribute of the store, such as `execution`, has a wrong value.
         TypeError: it is not a store.
     """
@@ -129,10 +130,12 @@ def _unhurried(lease: float | None, pauses: float, check: Callable[..., None], *
         begun = time.monotonic()
         try:
             check(*arguments)
-        except AssertionError:
-            in_time = lease is None or time.monotonic() - begun < (pauses + 0.5) * lease
-            if in_time or attempt == _ATTEMPTS:
+        except AssertionError as error:
+            if lease is None or time.monotonic() - begun < (pauses + 0.5) * lease:
                 raise
+            if attempt == _ATTEMPTS:
+                slow = f"or its steps are too slow here for a lease of {lease:g} seconds: try a longer one"
+                raise AssertionError(f"{error}; {slow}") from error
         else:
             return
 

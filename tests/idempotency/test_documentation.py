@@ -85,7 +85,7 @@ def test_the_store_of_ones_own_keeps_its_promises(store_class, postgresql_server
 
     async def make():
         address = f"postgresql://tester@127.0.0.1:{postgresql_server.port}/postgres"
-        return Closing(await asyncpg.create_pool(address, min_size=1, max_size=20), lease=0.5)
+        return Closing(await asyncpg.create_pool(address, min_size=1, max_size=20), lease=2)
 
     check_store(make)
 
@@ -148,7 +148,7 @@ def test_the_store_of_djangos_orm_keeps_its_promises(check_in_django, database, 
         }[database]
         address = {"HOST": "127.0.0.1", "PORT": server.port, "USER": "tester"}
         settings = {**own, **address, "OPTIONS": {"connect_timeout": 2}}
-    check_in_django("meetings.stores:ModelStore", databases=settings, options={"lease": 0.5})
+    check_in_django("meetings.stores:ModelStore", databases=settings, options={"lease": 2})
 
 
 def test_the_store_of_djangos_cache_keeps_its_promises_on_redis(check_in_django, redis_server):
