@@ -114,8 +114,11 @@ def project(pytester, monkeypatch):
         monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "shop.settings")
         monkeypatch.syspath_prepend(pytester.path)
         pytester.makeini("[pytest]")
-        if migrated:
-            pytester.run(sys.executable, "-m", "django", "migrate", "--verbosity=0")
+        if migrated:  # as by the migration above
+            with closing(sqlite3.connect(pytester.path / "db.sqlite3")) as database:
+                database.execute(
+                    "CREATE TABLE shop_meeting (id integer PRIMARY KEY, meeting_id varchar(20000) NOT NULL UNIQUE)"
+                )
 
         def run(app, *arguments, plugins=("pytest_django.plugin",)):
             return pytester.runpytest_subprocess(
