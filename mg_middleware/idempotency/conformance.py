@@ -15,6 +15,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware.idempotency.claims.calling import facts_of
+from mg_middleware.idempotency.decision import is_finite
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def _check_claims(store: _Steps, other: _Steps) -> None:
     for one in (store, other):
         claim = one.claim(key)
         _require(f"a claimed key is in progress, but claim() returned {claim!r}", isinstance(claim, InProgress))
+        _require("seconds_left is a finite number", is_finite(claim.seconds_left))
         _require("seconds_left is not negative", claim.seconds_left >= 0)
         if store.lease is not None:
             _require("seconds_left is not more than the lease", claim.seconds_left <= store.lease + 1)

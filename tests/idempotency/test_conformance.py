@@ -150,6 +150,21 @@ class OwesTime(MemoryStore):
         return InProgress(-1) if isinstance(claim, InProgress) else claim
 
 
+class NeverExpires(Plain):
+    def __init__(self, lease):
+        super().__init__(MemoryStore(lease=lease))
+
+    def claim(self, key):
+        claim = super().claim(key)
+        return InProgress(inf) if isinstance(claim, InProgress) else claim
+
+
+class NamesNoTime(NeverExpires):
+    def claim(self, key):
+        claim = super().claim(key)
+        return InProgress(None) if isinstance(claim, InProgress) else claim
+
+
 class HasTooMuchTime(MemoryStore):
     def claim(self, key):
         claim = super().claim(key)
@@ -261,6 +276,8 @@ class NeverRenews(MemoryStore):
         (NeverClaims, "a new key is claimed, but claim"),
         (NumbersItsTokens, "the token of a claim is a str"),
         (OwesTime, "seconds_left is not negative"),
+        (NeverExpires, "seconds_left is a finite number"),
+        (NamesNoTime, "seconds_left is a finite number"),
         (HasTooMuchTime, "seconds_left is not more than the lease"),
         (ForgetsReleases, "a released key is claimed again"),
         (RepeatsTokens, "each claim has a token of its own"),
