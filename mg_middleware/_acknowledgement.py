@@ -52,17 +52,18 @@ def acknowledging_send(send: Callable[[Message], Awaitable[None]]) -> Callable[[
         A `send` for the application.
     """
     held: Message | None = None
-    acknowledged = False
+    started = acknowledged = False
 
     async def acknowledging(message: Message) -> None:
-        nonlocal held, acknowledged
-        if held is None:
-            if message["type"] == "http.response.start" and 200 <= message["status"] < 300:  # RFC 9110, 15.3
-                held = message
-            else:
+        nonlocal held, started, acknowledged
+        if message["type"] == "http.response.start" and not started and not acknowledged:
+            # Some handlers of errors start a response of their own, whatever was started before.
+            started = not 200 <= message["status"] < 300  # RFC 9110, 15.3
+            held = None if started else message
+            if started:
                 await send(message)
-        elif message["type"] not in _CONTENT_MESSAGES:
-            await send(message)  # such as an early hint, which isn't part of the response
+        elif held is None or message["type"] not in _CONTENT_MESSAGES:
+            await send(message)  # also an early hint, which isn't part of the response that is held back
         elif not acknowledged and not message.get("more_body", False):
             acknowledged = True
             headers = [

@@ -152,6 +152,23 @@ class TestASGI:
     def test_an_application_that_fails_before_the_end_acknowledges_nothing(self, events):
         assert sent_by(Start(200), *events, OwnError()) == []
 
+    @pytest.mark.parametrize("begun", [[], [Content(b"half", more_body=True)]], ids=["at once", "half-way"])
+    def test_an_error_may_replace_an_answer_that_is_held_back(self, begun):
+        error = [Start(500, [(b"etag", b"1")]), Content(b"a", more_body=True), Content(b"b")]
+        assert [id(event) for event in sent_by(Start(200), *begun, *error)] == [id(event) for event in error]
+
+    def test_an_answer_after_an_error_is_no_acknowledgement(self):
+        events = [Start(500), Start(200), Content(b"ok")]
+        assert [id(event) for event in sent_by(*events)] == [id(event) for event in events]
+
+    def test_the_last_of_several_successes_is_acknowledged(self):
+        assert sent_by(Start(202, [(b"x-own", b"1")]), Start(200), Content(b"ok")) == acknowledgement()
+
+    def test_an_answer_after_the_acknowledgement_is_left_to_the_server(self):
+        late = Start(500)
+        sent = sent_by(Start(200), Content(b"ok"), late)
+        assert sent == [*acknowledgement(), late]
+
     def test_an_application_that_never_ends_its_answer_acknowledges_nothing(self):
         assert sent_by(Start(200)) == []
         assert sent_by(Start(200), Content(b"half", more_body=True)) == []

@@ -161,17 +161,18 @@ class HeldASGIClaim(HeldClaim):
         Args:
             send: the `send` outside.
         """
-        successful = False
+        successful: bool | None = None
 
         # A coroutine function, as servers' own are: asgiref's adapter for WSGI warns of anything else.
         async def end_and_send(message: Any) -> None:
             nonlocal successful
             kind = message["type"]
             if kind == "http.response.start":
-                successful = 200 <= message["status"] < 300  # RFC 9110, 15.3
+                # A second start is an error, of which servers make different things: no event is to be lost by it.
+                successful = successful is not False and 200 <= message["status"] < 300  # RFC 9110, 15.3
             elif kind in _CONTENT_MESSAGES and not message.get("more_body", False):
                 # Before the sender can see the end of the response, since it may then rely on it.
-                ending = self.layer.end(self, successful)
+                ending = self.layer.end(self, successful is True)
                 if ending is not None:
                     await ending
             await send(message)

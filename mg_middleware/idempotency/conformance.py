@@ -15,6 +15,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 from mg_middleware.idempotency.claims.calling import facts_of
+from mg_middleware.idempotency.decision import is_finite
 from mg_middleware.idempotency.store import AlreadyComplete, Claimed, InProgress
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def check_store(make_store: Callable[[], IdempotencyStore | Any]) -> None:
         if lease is not None:
             _unhurried(lease, 1.2, _check_expiry, store, lease)
             _unhurried(lease, 0.5, _check_renewal, store, lease)
+            _unhurried(lease, 0, _check_late_renewal, store)
         # A store that is one object belongs to one process, and Windows has no fork.
         shares = store.store is not other.store and hasattr(os, "fork")
     if shares:
@@ -163,6 +165,7 @@ def _check_claims(store: _Steps, other: _Steps) -> None:
     for one in (store, other):
         claim = one.claim(key)
         _require(f"a claimed key is in progress, but claim() returned {claim!r}", isinstance(claim, InProgress))
+        _require("seconds_left is a finite number", is_finite(claim.seconds_left))
         _require("seconds_left is not negative", claim.seconds_left >= 0)
         if store.lease is not None:
             _require("seconds_left is not more than the lease", claim.seconds_left <= store.lease + 1)
@@ -192,10 +195,18 @@ def _check_fencing(store: _Steps) -> None:
 
 
 def _check_race(store: _Steps) -> None:
+    key = _new_key()
+    for token in _race(store, key, "the key"):
+        store.release(key, token)
+    _race(store, key, "a released key")
+
+
+def _race(store: _Steps, key: str, which: str) -> list[str]:
+    """Claim a key many times at once, and return the tokens: one, unless the claims took longer than the lease."""
     begun = time.monotonic()
-    claimed = [isinstance(claim, Claimed) for claim in store.claim_at_once(_new_key())]
-    most = _most_claims(begun, store.lease)
-    _require(f"one of {_AT_ONCE} claims at once gets the key", 1 <= sum(claimed) <= most)
+    tokens = [claim.token for claim in store.claim_at_once(key) if isinstance(claim, Claimed)]
+    _require(f"one of {_AT_ONCE} claims at once gets {which}", 1 <= len(tokens) <= _most_claims(begun, store.lease))
+    return tokens
 
 
 def _most_claims(begun: float, lease: float | None) -> int:
@@ -204,10 +215,13 @@ def _most_claims(begun: float, lease: float | None) -> int:
 
 
 def _check_expiry(store: _Steps, lease: float) -> None:
-    key, untaken = _new_key(), _new_key()
+    key, untaken, contested, completed = (_new_key() for _ in range(4))
     old = _claimed(store, key, "a new key is claimed")
     old_of_untaken = _claimed(store, untaken, "a new key is claimed")
+    _claimed(store, contested, "a new key is claimed")
+    store.complete(completed, _claimed(store, completed, "a new key is claimed"))
     time.sleep(lease * 1.2)
+    _require("a completed key outlives the lease", isinstance(store.claim(completed), AlreadyComplete))
     new = _claimed(store, key, "an expired claim can be taken")
     store.complete(key, old)
     _require("whoever lost its claim cannot complete it", isinstance(store.claim(key), InProgress))
@@ -217,6 +231,7 @@ def _check_expiry(store: _Steps, lease: float) -> None:
     store.release(key, new)
     store.complete(untaken, old_of_untaken)
     _require("an expired claim that nobody took can be completed", isinstance(store.claim(untaken), AlreadyComplete))
+    _race(store, contested, "an expired key")
 
 
 def _check_renewal(store: _Steps, lease: float) -> None:
@@ -230,6 +245,15 @@ def _check_renewal(store: _Steps, lease: float) -> None:
     store.complete(key, token)
     _require("renew() of a completed key returns False", store.renew(key, token) is False)
     _require("a renewal does not undo a completion", isinstance(store.claim(key), AlreadyComplete))
+
+
+def _check_late_renewal(store: _Steps) -> None:
+    """Check a renewal that comes after the end of its claim: it runs in a thread or task of its own."""
+    key = _new_key()
+    token = _claimed(store, key, "a new key is claimed")
+    store.release(key, token)
+    _require("renew() of a released key returns False", store.renew(key, token) is False)
+    _claimed(store, key, "a renewal does not undo a release")
 
 
 def _check_processes(make_store: Callable[[], Any], lease: float | None) -> None:

@@ -31,7 +31,7 @@ def checked(claim: object) -> Claim:
     Raises:
         TypeError: it is not a `Claim`.
     """
-    if isinstance(claim, InProgress) and not _is_finite(claim.seconds_left):
+    if isinstance(claim, InProgress) and not is_finite(claim.seconds_left):
         raise TypeError("InProgress of a store must have a finite number of seconds_left")
     if isinstance(claim, _CLAIMS):
         return claim
@@ -41,7 +41,8 @@ def checked(claim: object) -> Claim:
     )
 
 
-def _is_finite(value: object) -> bool:
+def is_finite(value: object) -> bool:
+    """Say whether a value is a number that a response can name."""
     return isinstance(value, int | float) and isfinite(value)
 
 

@@ -61,7 +61,8 @@ class IdempotencyStore(Protocol):
 
     - `renew(key: str, token: str) -> bool` gives a claim another lease, and returns whether `token` still holds the
       key. It is called every third of the lease while the handler runs, from another thread (if asynchronous, on the
-      event loop). Without it a claim isn't renewed, so its life must be longer than the slowest handler.
+      event loop). It may come just after the claim was completed or released, which it must not undo. Without it a
+      claim isn't renewed, so its life must be longer than the slowest handler.
     - `lease: float`, the life of a claim in seconds. A store with `renew` must have it.
     - `max_lease: float`, for how many seconds a claim is renewed at most; 3 600 without it.
     - `place: Hashable`, equal for two stores that keep the same keys. With it, guards nested by mistake share

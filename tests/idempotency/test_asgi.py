@@ -104,6 +104,27 @@ async def test_the_key_is_complete_before_the_end_of_the_answer_goes_out(wrapped
     assert seen[-1][0] is end
 
 
+@pytest.mark.parametrize("statuses", [(200, 500), (500, 200)], ids=str)
+@pytest.mark.parametrize("acknowledge", [False, True])
+async def test_an_answer_that_starts_twice_is_a_success_only_if_both_are(wrapped, statuses, acknowledge):
+    memory = MemoryStore()
+
+    async def application(scope, receive, send):
+        for status in statuses:
+            await send(START | {"status": status})
+        await send(END)
+
+    async def receive():
+        return {"type": "http.request", "body": succeeded(), "more_body": False}
+
+    async def ignore(event): ...
+
+    store = wrapped(memory)
+    guarded = MeetGeekASGIMiddleware(application, SECRET, idempotency_store=store, acknowledge=acknowledge)
+    await guarded(asgi_scope(succeeded()), receive, ignore)
+    assert isinstance(memory.claim(KEY), Claimed)
+
+
 async def test_a_failed_answers_key_is_released_before_its_end_goes_out(wrapped):
     memory = MemoryStore()
     seen = []

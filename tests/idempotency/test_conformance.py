@@ -3,7 +3,10 @@
 import os
 import threading
 import time
+from functools import partial
 from importlib.util import find_spec
+from math import inf
+from time import monotonic
 
 import fakeredis
 import pytest
@@ -147,6 +150,21 @@ class OwesTime(MemoryStore):
         return InProgress(-1) if isinstance(claim, InProgress) else claim
 
 
+class NeverExpires(Plain):
+    def __init__(self, lease):
+        super().__init__(MemoryStore(lease=lease))
+
+    def claim(self, key):
+        claim = super().claim(key)
+        return InProgress(inf) if isinstance(claim, InProgress) else claim
+
+
+class NamesNoTime(NeverExpires):
+    def claim(self, key):
+        claim = super().claim(key)
+        return InProgress(None) if isinstance(claim, InProgress) else claim
+
+
 class HasTooMuchTime(MemoryStore):
     def claim(self, key):
         claim = super().claim(key)
@@ -191,6 +209,51 @@ class RacesWithItself(MemoryStore):
         return claim if threading.current_thread() is threading.main_thread() else Claimed("again")
 
 
+class TakesOverSlowly(MemoryStore):
+    """Looks at a key that was claimed before, and changes it later, as an ORM does that reads a row and saves it."""
+
+    def __init__(self, state, **options):
+        super().__init__(**options)
+        self.state = state
+
+    def claim(self, key):
+        with self._lock:
+            holder, until = self._entries.get(key, ("", inf))
+        is_free = {"released": holder == "nobody", "expired": holder not in {None, "nobody"} and until < monotonic()}
+        if not is_free[self.state]:
+            return super().claim(key)
+        time.sleep(0.05)
+        with self._lock:
+            token = str(next(self._tokens))
+            self._entries[key] = token, monotonic() + self.lease
+            return Claimed(token)
+
+    def release(self, key, token):
+        with self._lock:
+            if self._entries.get(key, ("",))[0] == token:
+                self._entries[key] = "nobody", 0.0
+
+
+class RenewsWhatIsReleased(MemoryStore):
+    """Lets a released claim expire, but keeps its token."""
+
+    def release(self, key, token):
+        with self._lock:
+            if self._entries.get(key, ("",))[0] == token:
+                self._entries[key] = token, 0.0
+
+
+class RevivesWhatIsReleased(RenewsWhatIsReleased):
+    def renew(self, key, token):
+        is_released = self._entries.get(key, ("", 1.0))[1] == 0.0
+        return super().renew(key, token) and not is_released
+
+
+class CompletesForALease(MemoryStore):
+    def __init__(self, **options):
+        super().__init__(ttl=LEASE, **options)
+
+
 class RenewsNothing(MemoryStore):
     def renew(self, key, token):
         return key in self._entries and self._entries[key][0] == token
@@ -213,6 +276,8 @@ class NeverRenews(MemoryStore):
         (NeverClaims, "a new key is claimed, but claim"),
         (NumbersItsTokens, "the token of a claim is a str"),
         (OwesTime, "seconds_left is not negative"),
+        (NeverExpires, "seconds_left is a finite number"),
+        (NamesNoTime, "seconds_left is a finite number"),
         (HasTooMuchTime, "seconds_left is not more than the lease"),
         (ForgetsReleases, "a released key is claimed again"),
         (RepeatsTokens, "each claim has a token of its own"),
@@ -221,6 +286,11 @@ class NeverRenews(MemoryStore):
         (ReleasesForAnybody, "a release with another token changes nothing"),
         (CompletesForAnybody, "a complete with another token changes nothing"),
         (RacesWithItself, "one of 16 claims at once gets the key"),
+        (partial(TakesOverSlowly, "released"), "one of 16 claims at once gets a released key"),
+        (partial(TakesOverSlowly, "expired"), "one of 16 claims at once gets an expired key"),
+        (RenewsWhatIsReleased, r"renew\(\) of a released key returns False"),
+        (RevivesWhatIsReleased, "a renewal does not undo a release"),
+        (CompletesForALease, "a completed key outlives the lease"),
         (RenewsNothing, "a renewed claim does not expire"),
         (RenewsForAnybody, "whoever lost its claim cannot renew it"),
         (NeverRenews, r"renew\(\) of the holder returns True"),

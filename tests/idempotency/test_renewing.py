@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from math import inf
 
 import anyio
 import pytest
@@ -337,6 +338,17 @@ def test_one_thread_renews_the_claims_of_all_stores_until_they_end():
 def test_a_store_with_a_shorter_lease_wakes_the_thread():
     patient, quick = Renewals(), Renewals()
     Renewing(StoreCalls(patient), 3000, 6000).begin(held("patient"))
+    time.sleep(0.1)  # the thread sleeps
+    Renewing(StoreCalls(quick), 0.3, 60).begin(held("quick"))
+    eventually(lambda: quick.keys.count("quick") >= 2)
+    assert patient.keys == []
+
+
+@pytest.mark.usefixtures("fresh_thread")
+@pytest.mark.parametrize("lease", [10**15, inf])
+def test_a_lease_longer_than_a_thread_can_wait_ends_no_renewals(lease):
+    patient, quick = Renewals(), Renewals()
+    Renewing(StoreCalls(patient), lease, 6000).begin(held("patient"))
     time.sleep(0.1)  # the thread sleeps
     Renewing(StoreCalls(quick), 0.3, 60).begin(held("quick"))
     eventually(lambda: quick.keys.count("quick") >= 2)

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from mg_middleware.idempotency.decision import HeldClaim
 
 
+# Seconds. No thread can wait for as long as a lease may be, and one that tried would end, with all renewals.
+_LONGEST_INTERVAL = 86_400.0
+
+
 def interval_of(lease: float) -> float:
-    """Return after how many seconds a claim is renewed: twice before it could expire."""
-    return lease / 3
+    """Return after how many seconds a claim is renewed: twice before it could expire, and at least once a day."""
+    return min(lease / 3, _LONGEST_INTERVAL)
 
 
 def log_lost(store: str) -> None:
