@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 import pymysql
@@ -37,6 +38,7 @@ class DatabaseServer:
     user_names = ()
     programs = ()
     package = ""
+    environment: ClassVar = {}
 
     def __init__(self):
         missing = [program for program in self.programs if find_program(program) is None]
@@ -74,7 +76,15 @@ class DatabaseServer:
 
     def launch(self, log):
         group = None if self.user is None else pwd.getpwnam(self.user).pw_gid
-        return subprocess.Popen(self.command(), user=self.user, group=group, stdout=log, stderr=log, cwd=self.folder)
+        return subprocess.Popen(
+            self.command(),
+            user=self.user,
+            group=group,
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+            env=os.environ | self.environment,
+        )
 
     def stop(self):
         self._process.send_signal(self.stop_signal)

@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import pytest
 import sqlalchemy
+from database_servers import MariaDBServer
 from once_per_meeting import (
     SECRET,
     asgi_application,
@@ -439,3 +441,24 @@ def test_an_asynchronous_engine_has_one_connection_to_a_database_in_memory():
         return claims
 
     assert [type(claim) for claim in asyncio.run(claim_twice())] == [Claimed, InProgress]
+
+
+class MariaDBServerInCentralEurope(MariaDBServer):
+    environment: ClassVar = {"TZ": "CET-1CEST,M3.5.0,M10.5.0/3"}  # POSIX.1-2017, section 8.3
+
+    def command(self):
+        return [*super().command(), "--sysdate-is-now"]  # so that `SET timestamp` sets it
+
+
+def test_the_hour_that_comes_twice_in_autumn_is_two_hours():
+    server = MariaDBServerInCentralEurope()
+    engine = sqlalchemy.create_engine(server.url)
+    try:
+        with engine.connect() as connection:
+            for second in (1_792_888_200.25, 1_792_891_800.25):  # half past two in summer time, then in winter time
+                connection.exec_driver_sql(f"SET timestamp = {second}")
+                assert connection.exec_driver_sql("SELECT hour(sysdate()), minute(sysdate())").one() == (2, 30)
+                assert connection.scalar(sqlalchemy.select(module._now("mariadb"))) == second  # noqa: SLF001
+    finally:
+        engine.dispose()
+        server.remove()

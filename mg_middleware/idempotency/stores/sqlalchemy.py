@@ -387,10 +387,15 @@ def _now(dialect: str) -> sqlalchemy.ColumnElement[float]:
     """
     import sqlalchemy as sql  # see SQLAlchemyStore
 
+    # SYSDATE() alone is local time, of which an hour comes twice when the clocks go back in autumn.
+    mysql = (
+        "((timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))"
+        " + timestampdiff(microsecond, now(6), sysdate(6))) / 1e6)"
+    )
     expressions = {
         "postgresql": "extract(epoch from clock_timestamp())::double precision",
-        "mysql": "(unix_timestamp(sysdate(6)) + 0e0)",
-        "mariadb": "(unix_timestamp(sysdate(6)) + 0e0)",
+        "mysql": mysql,
+        "mariadb": mysql,
         "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     }
     if dialect not in expressions:
