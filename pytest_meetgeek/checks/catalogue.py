@@ -360,7 +360,7 @@ def _meeting_id_types(context: CheckContext) -> None:
     presupposes=("ack.status",),
 )
 def _processed(context: CheckContext) -> None:
-    before = context.processed()
+    before = context.processed_before()
     request = context.meetgeek.analyzed()
     context.require_working()
     response = context.send(request)
@@ -407,7 +407,7 @@ _Sending = Callable[[CheckContext, Sequence[WebhookRequest]], list[Response]]
 
 
 def _once(context: CheckContext, way: str, send: _Sending) -> None:
-    before = context.processed()
+    before = context.processed_before()
     requests = context.meetgeek.team(3)
     response = send(context, requests)[-1]
     context.wait_processed(before + 1)
@@ -431,7 +431,7 @@ def _fail_then_retry(context: CheckContext) -> None:
     if not counter.can_fail:
         context.skip("nothing makes the receiver fail: give --meetgeek-break=COMMAND and --meetgeek-heal=COMMAND")
     context.require_handler()
-    before = context.processed()
+    before = context.processed_before()
     request = context.meetgeek.analyzed()
     with counter.failing():
         first = context.send(request)
@@ -531,7 +531,7 @@ def _team(context: CheckContext) -> None:
 )
 def _two_meetings(context: CheckContext) -> None:
     context.require_working()
-    before = context.processed()
+    before = context.processed_before()
     context.require_accepted(context.meetgeek.analyzed())
     request = context.meetgeek.analyzed()
     response = context.require_accepted(request)
@@ -559,12 +559,12 @@ def _concurrent(context: CheckContext) -> None:
         made = (context.meetgeek.analyzed(), context.meetgeek.forged("wrong-secret"))
         return [replace(request, chunks=pieces) for request in made]
 
-    before = context.processed()
+    before = context.processed_before()
     alone = [response.status for response in _in_turn(context, pair())]
     if alone[0] not in SUCCESSES:
         context.skip("blocked by raw.chunked: a body in several messages is refused")
     processed_alone = context.wait_processed(before + 1)
-    before = context.processed()
+    before = context.processed_before()
     requests = [request for _ in range(_AT_ONCE // 2) for request in pair()]
     responses = _at_once(context, requests)
     for request, response, required in zip(requests, responses, alone * (_AT_ONCE // 2), strict=True):
@@ -636,7 +636,7 @@ _UNLIKE = ("wrong-secret", "zeros", "of-other-body", "body-changed")
     "MeetGeek documents 401; a 2xx hides a wrongly set secret: everything looks healthy, and every event is lost",
 )
 def _rejection_status(context: CheckContext) -> None:
-    before = context.processed()
+    before = context.processed_before()
     sent = {how: context.meetgeek.forged(how) for how in ("missing", *_UNLIKE)}
     received: dict[str, Response] = {}
     for how, request in sent.items():
@@ -731,7 +731,7 @@ def _one_response(context: CheckContext) -> None:
     presupposes=("rej.status", "odd.signed-garbage"),
 )
 def _get(context: CheckContext) -> None:
-    before = context.processed()
+    before = context.processed_before()
     request = replace(context.meetgeek.raw(b"", content_type=None, expected=_UNAUTHORIZED), method="GET", label="get")
     response = context.require_no_crash(request)
     context.require_unprocessed(request, response, before)

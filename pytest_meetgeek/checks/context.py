@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -41,6 +42,9 @@ class Memory:
         timed_out: A genuine delivery once got no response in time before that.
         handler_seen: A genuine delivery was once counted.
         handler_silent: One was waited for, and not counted: no need to wait as long again.
+        delay: How long after its response a genuine delivery was counted, at most, in seconds.
+        settled: How many events were processed when those that had been sent were.
+        pending: How many genuine deliveries were accepted since, and may not be counted yet.
         start_failed: The app's start-up failed, and a check was failed for it.
         shutdown_failed: The same of its shutdown.
         gone_at: The check that failed because the receiver can't be reached any more; empty if none did.
@@ -53,6 +57,9 @@ class Memory:
     timed_out: bool = False
     handler_seen: bool = False
     handler_silent: bool = False
+    delay: float = 0.0
+    settled: int = 0
+    pending: int = 0
     start_failed: bool = False
     shutdown_failed: bool = False
     gone_at: str = ""
@@ -125,6 +132,7 @@ class CheckContext:
         # Any 2xx: a receiver may send 202 for a success and 200 for a failure.
         if genuine and response.status in SUCCESSES:
             self.memory.accepted = True
+            self.memory.pending += 1
             self.slowest = max(self.slowest, response.seconds)
         if genuine and isinstance(response.error, TimeoutError):
             self.memory.timed_out = True
@@ -141,6 +149,19 @@ class CheckContext:
     def processed(self) -> int:
         """Read how many events were processed so far; 0 if nothing counts them."""
         return self.counter.read()
+
+    def processed_before(self) -> int:
+        """Read how many events were processed, once those that were sent are: a receiver may do so after its response.
+
+        Some are never counted, such as duplicates, so the wait is twice as long as the longest one so far at most.
+        """
+        memory = self.memory
+        deadline = time.monotonic() + 2 * memory.delay
+        while memory.delay and self.processed() < memory.settled + memory.pending and time.monotonic() < deadline:
+            self.receiver.pause(self.counter.pauses[1])
+            self.counter.forget()
+        memory.settled, memory.pending = self.processed(), 0
+        return memory.settled
 
     def is_accepted(self, response: Response) -> bool:
         """Tell whether a genuine delivery was accepted: by 200, or as this receiver always does.
@@ -193,7 +214,7 @@ class CheckContext:
 
     def sees_handler(self) -> bool:
         """Find out whether a genuine delivery is seen to be processed."""
-        before = self.processed()
+        before = self.processed_before()
         self.require_working()
         return self.memory.handler_seen or self.wait_processed(before + 1)
 
@@ -204,12 +225,15 @@ class CheckContext:
             count: How many events must have been processed by then.
         """
         pauses = self.counter.pauses if self.counts and not self.memory.handler_silent else self.counter.pauses[:1]
+        begun = time.monotonic()
         for seconds in pauses:
             if seconds:
                 self.receiver.pause(seconds)
                 self.counter.forget()
             if self.processed() >= count:
                 self.memory.handler_seen = True
+                if seconds:
+                    self.memory.delay = max(self.memory.delay, time.monotonic() - begun)
                 return True
         self.memory.handler_silent = self.counts and not self.memory.handler_seen
         return False
@@ -233,7 +257,7 @@ class CheckContext:
             accepted: Why this matters if it was accepted.
             crashed: Why this matters if the receiver crashed.
         """
-        before = self.processed()
+        before = self.processed_before()
         response = self.send(request)
         forgery = FORGERIES.get(request.label)
         refused = response.status == request.expected or (forgery is not None and forgery.refused_by(response.status))
@@ -282,7 +306,7 @@ class CheckContext:
             request: What to send.
             crashed: Why a server error matters here.
         """
-        before = self.processed()
+        before = self.processed_before()
         response = self.send(request)
         self.require_response(response)
         # 501 is no crash: http.server sends it for a method that it has no handler for (RFC 9110, 15.6.2).
