@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -111,7 +112,7 @@ def _failed(context: CheckContext) -> None:
     context.require_accepted(
         context.meetgeek.failed(),
         crashed="the handler probably needs a meeting_id, which this event does not have",
-        refused="the receiver refuses an event without a meeting_id",
+        refused="the receiver refuses an event without a meeting_id, or takes it for a duplicate: all are the same",
     )
 
 
@@ -688,17 +689,18 @@ def _no_leak(context: CheckContext) -> None:
         request = context.meetgeek.forged(how)
         response = context.send(request)
         context.require_response(response)
-        whole = b"\n".join([response.body, *(f"{name}: {value}".encode() for name, value in response.headers)])
         expected = context.meetgeek.signature_of(request.body)
-        encoded = base64.b64encode(bytes.fromhex(expected))
-        if expected.encode() in whole.lower() or encoded in whole:
-            # The value is redacted as well: with it, whoever reads the report can send this body.
-            hidden = Response(
-                response.status, body=whole.lower().replace(expected.encode(), b"[the expected signature]")
-            )
-            raise CheckFailure(request, "no hint of the expected signature", hidden)
-        if redact(whole, context.meetgeek.confidential) != whole:
-            raise CheckFailure(request, "no hint of the secret", Response(response.status, body=whole))
+        spelled = f"{expected}|{re.escape(base64.b64encode(bytes.fromhex(expected)).decode())}".encode()
+        headers = ((f"in the header {name}", value.encode()) for name, value in response.headers)
+        for place, text in (("in the body", response.body), *headers):
+            if re.search(spelled, text, re.IGNORECASE):
+                # The value is redacted as well: with it, whoever reads the report can send this body.
+                hidden = re.sub(spelled, b"[the expected signature]", response.body, flags=re.IGNORECASE)
+                raise CheckFailure(
+                    request, "no hint of the expected signature", Response(response.status, body=hidden), place
+                )
+            if redact(text, context.meetgeek.confidential) != text:
+                raise CheckFailure(request, "no hint of the secret", replace(response, error=None), place)
 
 
 @_check(

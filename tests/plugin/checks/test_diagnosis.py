@@ -1,5 +1,6 @@
 """Where nothing is accepted, the reason is named; and no text names a mistake that was not made."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -117,6 +118,31 @@ def test_nobody_at_the_url_is_not_explained_further():
     assert found_in("http://127.0.0.1:1/").note == ""
 
 
+@pytest.mark.parametrize(
+    ("refuse", "received", "note"),
+    [
+        (lambda true: (401, true.encode()), "24 bytes of body: '[the expected signature]'", "in the body"),
+        (
+            lambda true: (401, base64.b64encode(bytes.fromhex(true))),
+            "24 bytes of body: '[the expected signature]'",
+            "in the body",
+        ),
+        (lambda true: (401, b"No", [("X-Not", true.upper())]), "2 bytes of body: 'No'", "in the header X-Not"),
+        (lambda true: (401, b"No " + SECRET), f"{3 + len(SECRET)} bytes of body: 'No [secret]'", "in the body"),
+        (lambda true: (401, b"No", [("X-Not", SECRET.decode())]), "2 bytes of body: 'No'", "in the header X-Not"),
+    ],
+    ids=["hexadecimal", "base64", "hexadecimal in a header", "the secret", "the secret in a header"],
+)
+def test_a_leak_is_where_it_is_and_is_not_shown(refuse, received, note):
+    class Leaks(Right):
+        def answer(self, method, headers, body):
+            return self.process(body) if self.is_genuine(headers, body) else refuse(self.true_signature(body))
+
+    receiver = Leaks()
+    result = findings(receiver.wsgi, "wsgi", receiver)["rej.no-leak"]
+    assert (result.received, result.note) == (f"HTTP 401, {received}", note)
+
+
 class RefusesFailed(Right):
     status = 400
 
@@ -133,7 +159,9 @@ def test_a_refusal_on_purpose_is_not_called_a_crash():
         receiver = make()
         return findings(receiver.asgi, "asgi", receiver)["ack.failed"].note
 
-    assert note(RefusesFailed) == "the receiver refuses an event without a meeting_id"
+    assert note(RefusesFailed) == (
+        "the receiver refuses an event without a meeting_id, or takes it for a duplicate: all are the same"
+    )
     assert note(CrashesAtFailed) == "the handler probably needs a meeting_id, which this event does not have"
 
 
