@@ -44,6 +44,18 @@ class CommandError(click.UsageError):
     """
 
 
+class WholeNumber(click.IntRange):
+    """A whole number within bounds, under a name that people use: click's is "integer range"."""
+
+    name = "whole number"
+
+
+class Number(click.FloatRange):
+    """A number within bounds, under a name that people use: click's is "float range"."""
+
+    name = "number"
+
+
 def complete_file(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Let the shell complete the name of a file."""
     return [CompletionItem(incomplete, type="file")]

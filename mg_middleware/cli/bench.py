@@ -17,7 +17,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from mg_middleware.asgi import MeetGeekASGIMiddleware
-from mg_middleware.cli._options import CommandError, finite, interface_option, secret_options
+from mg_middleware.cli._options import CommandError, Number, WholeNumber, finite, interface_option, secret_options
 from mg_middleware.cli._output import discarding_output, print_error, standard_output
 from mg_middleware.cli._server import load_target
 from mg_middleware.delivery import DELIVERY_KEY, Delivery
@@ -47,13 +47,13 @@ _UNNOTICED = 0.05  # two measurements of the same application may differ by this
 @click.option("--path", default="/", show_default=True, help="The path of the webhook.")
 @click.option(
     "--body-size",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     metavar="BYTES",
     help="Send a body of this size.  [default: the documented one]",
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=3.0,
     show_default=True,
     callback=finite,

@@ -15,6 +15,7 @@ import click
 from mg_middleware._keys import SECRET_VARIABLE
 from mg_middleware.cli._options import (
     CommandError,
+    Number,
     allow_host_option,
     cacert_option,
     check_url,
@@ -69,7 +70,7 @@ class _Check(click.Command):
 @interface_option
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     callback=finite,
     metavar="SECONDS",
     help="How long the receiver may take.  [default: 10]",

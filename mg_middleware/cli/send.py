@@ -10,6 +10,7 @@ from rich.progress import track
 
 from mg_middleware.cli._options import (
     CommandError,
+    WholeNumber,
     allow_host_option,
     cacert_option,
     check_url,
@@ -62,9 +63,16 @@ def _forgeries(_context: click.Context, _parameter: click.Parameter, incomplete:
     help="Forge the request, for example missing, one-bit or body-changed: a name in pytest_meetgeek.FORGERIES.",
 )
 @click.option(
-    "--team", type=click.IntRange(1), default=1, show_default=True, help="Send each event once for every member."
+    "--team",
+    metavar="NUMBER",
+    type=WholeNumber(1),
+    default=1,
+    show_default=True,
+    help="Send each event once for every member.",
 )
-@click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="How many events to send.")
+@click.option(
+    "--repeat", metavar="NUMBER", type=WholeNumber(1), default=1, show_default=True, help="How many events to send."
+)
 @allow_host_option
 @cacert_option
 @secret_options

@@ -30,7 +30,7 @@ from mg_middleware import (
     delivery_of,
 )
 from mg_middleware.cli._observer import note_verdict, observed
-from mg_middleware.cli._options import CommandError, SecretSource, complete_file, secret_options
+from mg_middleware.cli._options import CommandError, SecretSource, WholeNumber, complete_file, secret_options
 from mg_middleware.cli._output import has_reader_left, print_error
 from mg_middleware.cli._server import free_port, load_application, run
 
@@ -65,7 +65,12 @@ class _ServeCommand(click.Command):
 @click.argument("application", metavar="[MODULE:APP]", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 picks a free one."
+    "--port",
+    metavar="PORT",
+    type=WholeNumber(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port; 0 picks a free one.",
 )
 @click.option(
     "--path",
@@ -84,11 +89,13 @@ class _ServeCommand(click.Command):
     help="Process each meeting once, remembered in an SQLite file, at redis://… or at the SQLAlchemy URL of a database "
     "(if the URL holds a password, set the variable instead).",
 )
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="The number of processes.")
+@click.option(
+    "--workers", metavar="NUMBER", type=WholeNumber(1), default=1, show_default=True, help="The number of processes."
+)
 @click.option(
     "--inspect",
     metavar="[PORT]",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     help="Show deliveries as they come, on a page on this port of 127.0.0.1; 0 picks a free one.  "
     f"[default port: {_INSPECTOR_PORT}]",
 )

@@ -41,6 +41,8 @@ def test_each_command_explains_itself(command, name, option):
         (["send"], "mg-middleware send", "URL"),
         (["send", "http://127.0.0.1/", "--team", "0"], "mg-middleware send", "--team"),
         (["send", "http://127.0.0.1/", "--repeat", "many"], "mg-middleware send", "--repeat"),
+        (["send", "http://127.0.0.1/", "--repeat", "1.5"], "mg-middleware send", "'1.5' is not a valid whole number."),
+        (["bench", "shop:app", "--seconds", "ten"], "mg-middleware bench", "'ten' is not a valid number."),
         (["serve", "--port", "65536"], "mg-middleware serve", "--port"),
         (["serve", "--workers", "0"], "mg-middleware serve", "--workers"),
         (["check"], "mg-middleware check", "MODULE:APP|URL"),
